@@ -1,0 +1,1 @@
+"""sharpen makes a language model better from its own outputs, and proves it."""

@@ -1,0 +1,58 @@
+"""What can go wrong, by whose fault.
+
+`ValueError` and `TypeError` are the caller's mistakes; `assert` is for ours; a `SharpenError` is the world's:
+
+- `SharpenError`
+  - `DataError`: a file, row or prompt cannot be used as it is
+  - `ModelError`: a model cannot be found, read or used for what the recipe needs
+  - `VerifierError`: a verifier is broken, or abstains too often to be believed
+  - `LedgerError`: a run directory cannot be trusted, read or written
+    - `RunBusyError`: another process holds the run directory
+    - `DamagedError`: a stored file does not match its checksum
+  - `CapacityError`: memory or disk is too small for what was asked
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "CapacityError",
+    "DamagedError",
+    "DataError",
+    "LedgerError",
+    "ModelError",
+    "RunBusyError",
+    "SharpenError",
+    "VerifierError",
+]
+
+
+class SharpenError(Exception):
+    """The world is not as the run needs it; the message says what, where and what to do."""
+
+
+class DataError(SharpenError):
+    """A file, row or prompt cannot be used as it is."""
+
+
+class ModelError(SharpenError):
+    """A model cannot be found, read, or used for what the recipe needs."""
+
+
+class VerifierError(SharpenError):
+    """A verifier is broken, or abstains too often to be believed."""
+
+
+class LedgerError(SharpenError):
+    """A run directory cannot be trusted, read or written."""
+
+
+class RunBusyError(LedgerError):
+    """Another process holds the run directory."""
+
+
+class DamagedError(LedgerError):
+    """A stored file does not match the checksum in the ledger."""
+
+
+class CapacityError(SharpenError):
+    """Memory or disk is too small for what was asked."""

@@ -1,0 +1,324 @@
+"""The extension points: five small interfaces, and the values that pass through them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
+
+from sharpen.types import Checkpoint, Completion, Decision, Example, Prompt, Report, Row, Score
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from sharpen.tasks import Task
+
+__all__ = [
+    "Capability",
+    "Columns",
+    "Gate",
+    "Objective",
+    "Policy",
+    "Request",
+    "Round",
+    "Runtime",
+    "Sampling",
+    "Stage",
+    "TokenScores",
+    "Trained",
+    "Training",
+    "Verifier",
+]
+
+A_contra = TypeVar("A_contra", contravariant=True)
+B_co = TypeVar("B_co", covariant=True)
+E_contra = TypeVar("E_contra", bound=Example, contravariant=True)
+
+Capability = Literal["generate", "score", "options", "embed", "train", "chat"]
+"""What a runtime can do for a role; a recipe's needs are checked before the first token. `chat`: it has a chat template."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How completions are drawn.
+
+    Attributes:
+        temperature: 0 is greedy.
+        top_p: nucleus share in (0, 1]; 1 keeps all tokens.
+        top_k: tokens kept; 0 keeps all.
+        max_new_tokens: tokens at most; longer answers finish with `length`.
+        stop: strings that end an answer; the completion keeps the tokens up to and with the stop string.
+    """
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    max_new_tokens: int = 256
+    stop: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.temperature < 0:
+            raise ValueError(f"temperature is {self.temperature}; it is at least 0 (0 is greedy)")
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p is {self.top_p}; it lies in (0, 1]")
+        if self.top_k < 0:
+            raise ValueError(f"top_k is {self.top_k}; it is at least 0 (0 keeps all tokens)")
+        if self.max_new_tokens < 1:
+            raise ValueError(f"max_new_tokens is {self.max_new_tokens}; it is at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One completion to draw: a prompt, the sample index that fixes its random numbers, and any tokens to go on from."""
+
+    prompt: Prompt
+    index: int = 0
+    seed: int = 0
+    partial: Completion | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenScores:
+    """What a policy says of a row's T completion tokens.
+
+    Attributes:
+        logprobs: T log-probabilities (nats).
+        entropies: T entropies of the full next-token distribution (nats), or None where they were not asked for.
+    """
+
+    logprobs: tuple[float, ...]
+    entropies: tuple[float, ...] | None = None
+
+
+class Policy(Protocol):
+    """A model that can be queried. It never changes: training makes another checkpoint."""
+
+    @property
+    def checkpoint(self) -> str:
+        """The id of the weights."""
+        ...
+
+    def generate(self, requests: Sequence[Request], sampling: Sampling) -> Sequence[Completion]:
+        """One completion per request, in order."""
+        ...
+
+    def score(
+        self, rows: Sequence[Row], *, entropies: bool = False, at_sampling_temperature: bool = False
+    ) -> Sequence[TokenScores]:
+        """Log-probabilities of each row's completion tokens under its training prompt."""
+        ...
+
+    def options(self, prompts: Sequence[Prompt]) -> Sequence[tuple[float, ...]]:
+        """For each prompt the summed log-probability (nats) of each of its options."""
+        ...
+
+    def embed(self, prompts: Sequence[Prompt]) -> Sequence[tuple[float, ...]]:
+        """For each prompt the mean last hidden state."""
+        ...
+
+
+class Round(Protocol):
+    """A read-only view of the run, as a stage sees it."""
+
+    @property
+    def index(self) -> int:
+        """The round's number, from 0."""
+        ...
+
+    @property
+    def step(self) -> int:
+        """How often the recipe's steps have run in this round, from 0 (`Recipe.repeat` counts them)."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """The seed of this stage of this step of this round."""
+        ...
+
+    @property
+    def task(self) -> Task:
+        """The task; a stage may read its train split and sampling limits, never its gate or final split."""
+        ...
+
+    def policy(self, role: str) -> Policy:
+        """The policy in that role (`base`, `incumbent`, `previous`, `current`, or a role that a step wrote)."""
+        ...
+
+    def rng(self, name: str, *keys: object) -> np.random.Generator:
+        """A generator that depends on the run's seed, the round, the step, the name and the keys alone."""
+        ...
+
+    def past(self, step: str, slot: Literal["prompts", "groups", "examples"]) -> Sequence[Sequence[object]]:
+        """What that step's slot held in each earlier pass, oldest first."""
+        ...
+
+
+class Stage(Protocol[A_contra, B_co]):
+    """A slot function: prompts to prompts, prompts to groups, groups to groups, or groups to examples."""
+
+    def __call__(self, value: A_contra, round: Round, /) -> B_co:
+        """The stage's output; it reads nothing but its arguments."""
+        ...
+
+
+class Verifier(Protocol):
+    """A program that checks a completion: 1.0 right, 0.0 wrong, between for graded tasks, None where it cannot say."""
+
+    def __call__(self, prompt: Prompt, completion: Completion, /) -> Score:
+        """The verdict; a verifier that raises or hangs abstains."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """Per-token numbers of a micro-batch's rows. R rows, T tokens of the longest completion; past a row's end all are 0.
+
+    Attributes:
+        logps: [R, T] float32 log-probabilities (nats) under the policy in training, with gradient.
+        weights: [R, T] float32 training weights; 0 where a token is context or padding.
+        advantages: [R, T] float32; 0 where a row has none.
+        turns: [R, T] int64 turn numbers.
+        scored: by name, [R, T] float32 without gradient: `sampler`, and each role that the objective named.
+        entropies: [R, T] float32 with gradient, or None where the objective did not ask.
+    """
+
+    logps: torch.Tensor
+    weights: torch.Tensor
+    advantages: torch.Tensor
+    turns: torch.Tensor
+    scored: Mapping[str, torch.Tensor]
+    entropies: torch.Tensor | None = None
+
+
+class Objective(Protocol[E_contra]):
+    """A loss as pure maths on per-token columns; it never knows about batching, packing or devices.
+
+    The value that is minimised is the sum over terms of `totals[term] / counts[term]`, with the counts summed over the whole
+    batch before the first backward pass (docs/adr/0006): no split into micro-batches can change it.
+    """
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What it reads beside the policy: `sampler`, `entropies`, or names of roles (`incumbent`, `base`)."""
+        ...
+
+    @property
+    def at_sampling_temperature(self) -> bool:
+        """True where log-probabilities are wanted at each completion's own sampling temperature (ratios)."""
+        ...
+
+    def counts(self, examples: Sequence[E_contra], /) -> Mapping[str, float]:
+        """By term, what the total is divided by; from the examples alone."""
+        ...
+
+    def totals(self, examples: Sequence[E_contra], columns: Columns, /) -> Mapping[str, torch.Tensor]:
+        """By term, the undivided scalar sum over these examples, coefficient included."""
+        ...
+
+    def metrics(self, examples: Sequence[E_contra], columns: Columns, /) -> Mapping[str, tuple[float, float]]:
+        """By name, (total, count) of what people watch: ratio, clip share, KL, margins. No gradient."""
+        ...
+
+
+class Gate(Protocol):
+    """Accept or not: reads held-out reports alone, never a training reward."""
+
+    def __call__(self, candidate: Report, incumbent: Report, looks: int, /) -> Decision:
+        """The decision at the `looks`-th reading (from 1) of this held-out set."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """How examples become a checkpoint.
+
+    Attributes:
+        learning_rate: peak, for AdamW.
+        epochs: passes over the examples.
+        batch_size: examples per optimiser step; None takes all in one.
+        max_steps: optimiser steps at most; None is no limit.
+        schedule: `constant`, `linear` or `cosine` decay to 0 over the steps of this call.
+        warmup: share of the steps in [0, 1] with rising learning rate.
+        weight_decay, betas, max_grad_norm: as in AdamW; gradients are clipped to this norm.
+        token_budget: tokens of a micro-batch at most (a single longer example still runs alone); None lets the runtime choose.
+        lora_rank: rank of LoRA adapters, or None for full weights.
+    """
+
+    learning_rate: float = 1e-5
+    epochs: int = 1
+    batch_size: int | None = None
+    max_steps: int | None = None
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    warmup: float = 0.0
+    weight_decay: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    max_grad_norm: float = 1.0
+    token_budget: int | None = None
+    lora_rank: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """What a training call did: by name the mean over optimiser steps, and how much went through."""
+
+    metrics: Mapping[str, float]
+    num_steps: int
+    num_tokens: int
+    seconds: float
+
+
+class Runtime(Protocol):
+    """The only thing that knows hardware."""
+
+    @property
+    def identity(self) -> Mapping[str, str | int]:
+        """What of it can change numbers: name, dtype, threads, device, code. Part of every artefact's key."""
+        ...
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What it can do."""
+        ...
+
+    def holds(self, checkpoint: str) -> bool:
+        """Whether these weights are in memory now."""
+        ...
+
+    def load(self, checkpoint: Checkpoint) -> Policy:
+        """The policy of a checkpoint that is in memory or has a uri.
+
+        Raises:
+            ModelError: it is neither in memory nor readable.
+        """
+        ...
+
+    def train(
+        self,
+        start: Checkpoint,
+        examples: Sequence[Example],
+        objective: Objective[Example],
+        training: Training,
+        *,
+        scored: Mapping[str, Sequence[tuple[float, ...]]],
+        carried: bool,
+        result: str,
+        seed: int,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Trained:
+        """Train `start` in place into the checkpoint of id `result`, which is in memory afterwards; `start` no longer is.
+
+        Args:
+            scored: by column name, one tuple of T numbers per row, rows in the order of the examples' `rows`.
+            carried: True goes on with the optimiser state that came with `start`; False starts a fresh one.
+        """
+        ...
+
+    def save(self, checkpoint: str, folder: Path, *, optimizer: bool) -> None:
+        """Write the weights (and optimiser state) of a checkpoint in memory as safetensors into an existing folder."""
+        ...
+
+    def average(self, shares: Mapping[str, float], result: str, checkpoints: Sequence[Checkpoint]) -> None:
+        """Hold the weighted average of checkpoints under a new id."""
+        ...

@@ -1,0 +1,73 @@
+"""A task: what is asked, how answers are checked, and which prompts are held out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sharpen.digest import digest
+from sharpen.errors import DataError
+from sharpen.protocols import Verifier
+from sharpen.types import Example, Prompt
+
+__all__ = ["Task"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """Prompts in disjoint splits, a verifier, and what a recipe fills its parameters from.
+
+    Attributes:
+        name: for people.
+        train: prompts to learn on.
+        gate: held-out prompts, read once a round.
+        final: held-out prompts, read for the headline; every read is recorded.
+        dev: prompts for a recipe that steers by labels and for the plan's probe; cut from train.
+        verifier: how an answer is checked, or None (then only methods that need none can run).
+        examples: given examples (demonstrations, preferences) for methods that train on data.
+        max_new_tokens: tokens that an answer may take.
+        second: another task, on which general ability must not fall; or None.
+        source: where the prompts came from, as flags or settings would say it.
+        licence: licence of the prompts, or None where unknown.
+        dropped: by reason, how many rows were left out while reading. Nothing is dropped silently.
+    """
+
+    name: str
+    train: tuple[Prompt, ...]
+    gate: tuple[Prompt, ...] = ()
+    final: tuple[Prompt, ...] = ()
+    dev: tuple[Prompt, ...] = ()
+    verifier: Verifier | None = None
+    examples: tuple[Example, ...] = ()
+    max_new_tokens: int = 256
+    second: Task | None = None
+    source: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
+    licence: str | None = None
+    dropped: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        seen: dict[str, str] = {}
+        for split in ("train", "dev", "gate", "final"):
+            for prompt in getattr(self, split):
+                for key in (prompt.id, *prompt.parents):
+                    if seen.setdefault(key, split) != split and key == prompt.id:
+                        raise DataError(
+                            f"task {self.name!r}: prompt {prompt.text[:60]!r} is in both {seen[key]} and {split}; "
+                            "splits are disjoint by content: remove it from one"
+                        )
+
+    @property
+    def held_out_ids(self) -> frozenset[str]:
+        """Ids of the gate's and final prompts."""
+        return frozenset(prompt.id for prompt in (*self.gate, *self.final))
+
+    @property
+    def digest(self) -> str:
+        """Identifies the prompts, targets and splits; the verifier has its own key."""
+        splits = [[(p.id, p.target) for p in getattr(self, name)] for name in ("train", "gate", "final", "dev")]
+        return digest("task", self.name, splits, self.max_new_tokens, self.second.digest if self.second else None)
+
+    def replace(self, **changes: object) -> Task:
+        """The task with some fields changed; splits are checked again."""
+        return dataclasses.replace(self, **changes)  # type: ignore[arg-type]  # fields of Task
