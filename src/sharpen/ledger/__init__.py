@@ -1,0 +1,5 @@
+"""The run's memory: what was made, from what, by which code; never believed without its checksum."""
+
+from sharpen.ledger.store import Entry, Ledger
+
+__all__ = ["Entry", "Ledger"]

@@ -1,0 +1,1 @@
+"""What runs models: the only layer that knows hardware."""
