@@ -32,8 +32,8 @@ def cache_folder(given: Path | None = None) -> Path:
 def filled(folder: Path, fill: Callable[[Path], None], *, progress: Callable[[str], None] = quiet) -> Path:
     """`folder`, filled by `fill` unless it is there already.
 
-    `fill` writes into another folder, which is synced and renamed at the end: a kill leaves nothing behind that looks done. A second
-    process waits for the first and takes its result.
+    `fill` writes into another folder, which is synced and renamed at the end: a kill leaves nothing behind that looks done.
+    A second process waits for the first and takes its result.
 
     Raises:
         ModelError: another process has held the lock for half an hour.

@@ -24,7 +24,7 @@ REVISION = 1
 """Rises when the conversion's result changes, so that an older one in a cache is not taken for it."""
 
 _DIGIT_BY_DIGIT = frozenset({"codeshell", "command-r", "exaone", "minerva-7b", "refact", "smollm", "starcoder"})
-"""Names of `tokenizer.ggml.pre` that single out each digit first, then split by GPT-2's pattern (llama.cpp, llama-vocab.cpp)."""
+"""Names of `tokenizer.ggml.pre` that single out each digit, then split by GPT-2's pattern (llama.cpp, llama-vocab.cpp)."""
 
 _PLAIN = frozenset({"gpt-2", "jais", "mpt", "olmo", "phi-2"})
 """Names of `tokenizer.ggml.pre` that split text by GPT-2's pattern alone."""
@@ -34,7 +34,7 @@ def convert(gguf: Path, folder: Path, *, progress: Callable[[str], None] = quiet
     """Write the model of a GGUF file into an existing, empty folder; what is known of it.
 
     Weights are written as float32. A Q4_1 value is scale * n + minimum with a 4-bit n and two float16 numbers: it fits neither
-    bfloat16 (8 significant bits; measured on SmolLM2-135M, up to 0.3 % off) nor float16 (11 bits; 48 % of the values would change),
+    bfloat16 (8 significant bits; on SmolLM2-135M up to 0.3 % off) nor float16 (11 bits; 48 % of the values would change),
     while float32 holds exactly what the dequantisation gives. Training keeps float32 master weights in any case.
 
     Raises:
@@ -111,7 +111,9 @@ def _split_as_trained(tokenizer: PreTrainedTokenizerBase, facts: Mapping[str, st
         digits = pre_tokenizers.Digits(individual_digits=True)
         backend.pre_tokenizer = pre_tokenizers.Sequence([digits, pre_tokenizers.ByteLevel(add_prefix_space=False)])
     elif name not in _PLAIN and json.loads(backend.to_str())["pre_tokenizer"]["type"] == "ByteLevel":
-        raise ModelError(f"{gguf} splits text by the rule {name!r}, which is not known here; use the model's safetensors from its hub")
+        raise ModelError(
+            f"{gguf} splits text by the rule {name!r}, which is not known here; use the model's safetensors from its hub"
+        )
 
 
 def _save(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, folder: Path) -> None:
@@ -125,8 +127,13 @@ def _save(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, folder: Pa
     with contextlib.redirect_stderr(io.StringIO()):
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-    path = folder / "config.json"
-    config = json.loads(path.read_text(encoding="utf-8"))
-    for passing in ("_name_or_path", "_model_name_or_path", "transformers_version"):  # else the digest would tell machines apart
-        config.pop(passing, None)
-    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    # what tells one machine or release from another goes, so that equal conversions have equal digests
+    _rewrite(folder / "config.json", drop=("_name_or_path", "_model_name_or_path", "transformers_version"))
+    _rewrite(folder / "generation_config.json", drop=("transformers_version",))
+    _rewrite(folder / "tokenizer_config.json", drop=("is_local", "local_files_only", "name_or_path"))
+
+
+def _rewrite(path: Path, *, drop: tuple[str, ...]) -> None:
+    values = json.loads(path.read_text(encoding="utf-8"))
+    kept = {name: value for name, value in values.items() if name not in drop}
+    path.write_text(json.dumps(kept, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")

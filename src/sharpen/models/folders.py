@@ -37,7 +37,11 @@ def check_folder(folder: Path, *, trust_remote_code: bool) -> None:
     """
     config = _json(folder / "config.json") if (folder / "config.json").is_file() else None
     if config is None:
-        adapter = "it holds a LoRA adapter: merge it into its base model first" if (folder / "adapter_config.json").is_file() else None
+        adapter = (
+            "it holds a LoRA adapter: merge it into its base model first"
+            if (folder / "adapter_config.json").is_file()
+            else None
+        )
         raise ModelError(f"{folder} has no config.json; {adapter or 'give a folder as save_pretrained writes it'}")
     if "model_type" not in config:
         raise ModelError(f"{folder / 'config.json'} names no model_type; give a folder as save_pretrained writes it")

