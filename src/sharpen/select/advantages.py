@@ -19,7 +19,9 @@ TOLERANCE = 1e-7
 """Rewards this close, as a share of the largest (or of 1, if that is larger), are equal: floating-point noise is no signal."""
 
 
-def advantages(rewards: Sequence[Score], *, baseline: Baseline = "group-mean", scale: Scale = "sample-std") -> tuple[Score, ...]:
+def advantages(
+    rewards: Sequence[Score], *, baseline: Baseline = "group-mean", scale: Scale = "sample-std"
+) -> tuple[Score, ...]:
     """How much better each of one prompt's completions was than its siblings; None where the reward abstained.
 
     With the rewards r_i of the n completions that have one, their mean m and standard deviation s:

@@ -17,7 +17,9 @@ Prefer = Literal["shortest", "first", "random"]
 
 
 @part()
-def demonstrations(by: str = "reward", *, min_score: float = 1.0) -> Callable[[Sequence[Group], Round], Sequence[Demonstration]]:
+def demonstrations(
+    by: str = "reward", *, min_score: float = 1.0
+) -> Callable[[Sequence[Group], Round], Sequence[Demonstration]]:
     """Each completion whose score is at least `min_score`, to be imitated under its group's prompt; abstained ones never.
 
     Args:
@@ -81,7 +83,9 @@ def cap(per_prompt: int, *, prefer: Prefer = "shortest") -> Callable[[Sequence[D
             places[example.row.prompt.id].append(place)
         completions = [example.row.completion for example in examples]
         kept = {
-            place for prompt, found in places.items() for place in _preferred(found, completions, prefer, prompt, round)[:per_prompt]
+            place
+            for prompt, found in places.items()
+            for place in _preferred(found, completions, prefer, prompt, round)[:per_prompt]
         }
         return [example for place, example in enumerate(examples) if place in kept]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from decimal import Decimal
 
 from sharpen.types import Completion
 
@@ -28,21 +27,21 @@ def equations_in(text: str) -> tuple[str, ...]:
     """The arithmetic equations of a text in order, with white space, words, units and number formats taken out.
 
     A chain `a = b = c` is one equation. Words between a number and an operator are left out, and a number after a number
-    begins another expression; a sentence's end ends one. Signs of multiplication, division and minus are made alike.
+    begins another expression; a sentence's end ends one. The signs of multiplication, division and minus are made alike.
 
-    >>> equations_in("She has 1,200 apples + 35 pears = 1235.0 fruits. Then 1235 × 2 = 2470!")
+    >>> equations_in("She has 1,200 apples + 35 pears = 1235.0 fruits. Then 1235 x 2 = 2470!")
     ('1200+35=1235', '1235*2=2470')
     >>> equations_in("The answer is 57.")
     ()
     """
+    for old, new in _SPELLINGS:
+        text = old.sub(new, text)
     found: list[str] = []
-    for clause in _CLAUSE_END.split(_JOINED.sub(" =", text.translate(_SIGNS))):
+    for clause in _CLAUSE_END.split(text):
         expression: list[str] = []
         for match in _TOKEN.finditer(clause):
-            token = _number(match.group("number")) if match.group("number") else match.group()
-            after_operand = bool(expression) and (expression[-1][-1].isdigit() or expression[-1] in ")%")
-            before_operand = token[-1].isdigit() or token == "("
-            if after_operand and before_operand:
+            token = _plain(match.group().strip())
+            if expression and expression[-1][-1] in _ENDS_OPERAND and token[0] in _STARTS_OPERAND:
                 found += _equation(expression)
                 expression = []
             expression.append(token)
@@ -50,16 +49,46 @@ def equations_in(text: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-_SIGNS = str.maketrans({"×": "*", "·": "*", "∙": "*", "⋅": "*", "∗": "*", "÷": "/", "−": "-", "–": "-", "＝": "="})
-_JOINED = re.compile(r"\s*\n\s*=")
+_SPELLINGS = (
+    (re.compile(r"\\times|\\cdot|[×·∙⋅∗]"), "*"),  # noqa: RUF001  # these signs are what is looked for
+    (re.compile(r"\\div|÷"), "/"),
+    (re.compile(r"[−–]"), "-"),  # noqa: RUF001  # as above
+    (re.compile(r"(?<=[\d)])\s*\*\*\s*(?=[\d(])"), "^"),
+    (re.compile(r"\*\*"), ""),  # bold type
+    (re.compile(r"^[ \t]*[-+*•][ \t]+", re.MULTILINE), ""),  # items of a list
+    (re.compile(r"\n\s*+="), " ="),  # an equation broken before its sign
+)
 _CLAUSE_END = re.compile(r"\n|[;!?:]|[.,](?=\s|$)")
 _TOKEN = re.compile(
-    r"(?P<number>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|(?<![\w.])\.\d+)"
-    r"|(?<=[\d)]) ?[xX](?= ?[\d(])"
-    r"|(?<![^\W\d])[-+*/^](?![^\W\d])|[=()%]"
+    r"\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|(?<![\w.])\.\d+"  # a number
+    r"|(?<=[\d)])\s?[xX](?=\s?[\d(])"  # times, written as a letter
+    r"|(?<![^\W\d])[-+*/^](?![^\W\d])|[=()%]"  # an operator, but no hyphen inside a word
 )
+_STARTS_OPERAND = "0123456789("
+_ENDS_OPERAND = "0123456789)%"
 
 
-def _number(written: str) -> str:
-    value = Decimal(written.replace(",", ""))
-    return format(value.normalize(), "f") if value else "0"
+def _plain(token: str) -> str:
+    """A number without separators, leading or trailing zeros; any other token as it is."""
+    if token in "xX":
+        return "*"
+    whole, _, fraction = token.replace(",", "").partition(".")
+    if not (whole + fraction).isdecimal():
+        return token
+    fraction = fraction.rstrip("0")
+    return (whole.lstrip("0") or "0") + (f".{fraction}" if fraction else "")
+
+
+def _equation(expression: list[str]) -> list[str]:
+    """The expression as an equation, or nothing where it has not at least two sides."""
+    sides = [side for side in (_balanced(side) for side in "".join(expression).split("=")) if any(map(str.isdecimal, side))]
+    return ["=".join(sides)] if len(sides) > 1 else []
+
+
+def _balanced(side: str) -> str:
+    side = side.lstrip("*/^+%)").rstrip("*/^+-(")
+    while side.startswith("(") and side.count("(") > side.count(")"):
+        side = side[1:]
+    while side.endswith(")") and side.count(")") > side.count("("):
+        side = side[:-1]
+    return side

@@ -1,0 +1,93 @@
+"""From a group to the one completion that answers."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Hashable, Sequence
+
+from sharpen.feedback.votes import ballots, mean_logprob, vote
+from sharpen.parts import part
+from sharpen.protocols import Round
+from sharpen.types import Completion, Group
+
+__all__ = ["best", "majority"]
+
+
+@part(writes=("vote_share", "vote_margin"))
+def majority(
+    key: Callable[[Completion], Hashable | None], *, weights: str | None = None
+) -> Callable[[Sequence[Group], Round], Sequence[Group]]:
+    """Each group reduced to one completion that gives the most common answer (self-consistency, Wang et al. 2022, 2203.11171).
+
+    Of the completions that give it, the one of the highest mean log-probability stays, then of the lowest sample index; where
+    no completion has an answer, that of all. The signals `vote_share` and `vote_margin` are added, None where nobody voted.
+
+    Args:
+        key: reads the answer of a completion; None where it has none, which is no vote.
+        weights: name of the score that a vote counts for; None counts each for 1. An abstained one does not vote.
+
+    Raises:
+        ValueError: when it runs, a group has no completions, a weight is negative, or no stage has written that score.
+    """
+
+    def stage(groups: Sequence[Group], round: Round) -> Sequence[Group]:
+        return [_majority(group, key, weights) for group in groups]
+
+    return stage
+
+
+@part()
+def best(by: str = "reward") -> Callable[[Sequence[Group], Round], Sequence[Group]]:
+    """Each group reduced to its best-scored completion (best-of-n); of equals the likeliest, then of the lowest sample index.
+
+    An abstained completion comes after every scored one.
+
+    Args:
+        by: the score that ranks.
+
+    Raises:
+        ValueError: when it runs, a group has no completions, or no stage has written that score.
+    """
+
+    def stage(groups: Sequence[Group], round: Round) -> Sequence[Group]:
+        return [_best(group, by) for group in groups]
+
+    return stage
+
+
+def _majority(group: Group, key: Callable[[Completion], Hashable | None], weights: str | None) -> Group:
+    cast = ballots(group, key, weights)
+    result = vote(cast)
+    places = [
+        place for place, ballot in enumerate(cast) if result is None or (ballot.answer == result.winner and ballot.weight)
+    ]
+    chosen = _likeliest(group, places)
+    share, margin = (None, None) if result is None else (result.share, result.margin)
+    return chosen.with_signals(vote_share=share, vote_margin=margin)
+
+
+def _best(group: Group, by: str) -> Group:
+    scores = group.score(by)
+    top = max((score for score in scores if score is not None), default=None)
+    return _likeliest(group, [place for place, score in enumerate(scores) if score == top])
+
+
+def _likeliest(group: Group, places: Sequence[int]) -> Group:
+    if not places:
+        raise ValueError(
+            f"prompt {group.prompt.tags.get('id', group.prompt.id)!r} has no completions to choose from; sample at least one"
+        )
+
+    def rank(place: int) -> tuple[float, int, str]:
+        completion = group.completions[place]
+        confidence = mean_logprob(completion)
+        return (math.inf if confidence is None else -confidence, completion.index, completion.id)
+
+    place = min(places, key=rank)
+    return dataclasses.replace(
+        group,
+        completions=(group.completions[place],),
+        scores={name: (column[place],) for name, column in group.scores.items()},
+        token_scores={name: (column[place],) for name, column in group.token_scores.items()},
+    )

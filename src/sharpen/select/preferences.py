@@ -1,0 +1,63 @@
+"""From scored groups to preferences."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from sharpen.parts import part
+from sharpen.protocols import Round
+from sharpen.types import Group, Preference, Row
+
+__all__ = ["best_vs_worst"]
+
+
+@part()
+def best_vs_worst(
+    by: str = "reward", *, p_chosen: str | None = None, min_gap: float = 0.0
+) -> Callable[[Sequence[Group], Round], Sequence[Preference]]:
+    """One preference for each group: its best-scored completion over its worst.
+
+    Abstained completions are on neither side. Of several best (or worst) the one of the lowest sample index is taken. A group
+    gives nothing where its scores are no further apart than `min_gap`, where both sides have the same text, or where the
+    signal named by `p_chosen` abstained.
+
+    Args:
+        by: the score that ranks.
+        p_chosen: name of the group's signal that is the soft label, such as `consistency`; None is certainty, 1.
+        min_gap: scores must be further apart than this, at least 0.
+
+    Raises:
+        ValueError: `min_gap` is negative or not finite; or, when it runs, no stage has written that score or signal, or the
+            signal is no probability.
+    """
+    if not (math.isfinite(min_gap) and min_gap >= 0):
+        raise ValueError(f"min_gap is {min_gap}; it is at least 0 (0 skips ties only)")
+
+    def stage(groups: Sequence[Group], round: Round) -> Sequence[Preference]:
+        return [preference for group in groups for preference in _preferences(group, by, p_chosen, min_gap)]
+
+    return stage
+
+
+def _preferences(group: Group, by: str, p_chosen: str | None, min_gap: float) -> list[Preference]:
+    found = zip(group.completions, group.score(by), strict=True)
+    scored = [(score, completion) for completion, score in found if score is not None]
+    label = 1.0 if p_chosen is None else _signal(group, p_chosen)
+    if not scored or label is None:
+        return []
+    best_score, best = min(scored, key=lambda item: (-item[0], item[1].index, item[1].id))
+    worst_score, worst = min(scored, key=lambda item: (item[0], item[1].index, item[1].id))
+    if best_score - worst_score <= min_gap or best.text == worst.text:
+        return []
+    chosen, rejected = Row(prompt=group.prompt, completion=best), Row(prompt=group.prompt, completion=worst)
+    return [Preference(chosen=chosen, rejected=rejected, p_chosen=label)]
+
+
+def _signal(group: Group, name: str) -> float | None:
+    if name not in group.signals:
+        raise ValueError(
+            f"no signal {name!r} on prompt {group.prompt.tags.get('id', group.prompt.id)!r}; it has "
+            f"{sorted(group.signals) or 'none'}: add a feedback part that writes {name!r}"
+        )
+    return group.signals[name]
