@@ -7,12 +7,13 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from sharpen.digest import digest
 from sharpen.errors import ModelError
 from sharpen.models.specs import PICKLED
 
-__all__ = ["check_folder", "file_hashes", "folder_digest", "sha256_of"]
+__all__ = ["check_folder", "file_hashes", "folder_digest", "read_object", "sha256_of"]
 
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
 SIDE_FILES = (
@@ -35,7 +36,7 @@ def check_folder(folder: Path, *, trust_remote_code: bool) -> None:
     Raises:
         ModelError: it does not; the first thing that is wrong, and what to do.
     """
-    config = _json(folder / "config.json") if (folder / "config.json").is_file() else None
+    config = read_object(folder / "config.json") if (folder / "config.json").is_file() else None
     if config is None:
         adapter = (
             "it holds a LoRA adapter: merge it into its base model first"
@@ -98,7 +99,7 @@ def _check_code(folder: Path, config: Mapping[str, object], trust_remote_code: b
     if trust_remote_code:
         return
     tokenizer = folder / "tokenizer_config.json"
-    for name, values in (("config.json", config), (tokenizer.name, _json(tokenizer) if tokenizer.is_file() else {})):
+    for name, values in (("config.json", config), (tokenizer.name, read_object(tokenizer) if tokenizer.is_file() else {})):
         if "auto_map" in values:
             raise ModelError(
                 f"{folder / name} asks to run the model's own Python code (auto_map); choose a model that transformers knows, "
@@ -128,7 +129,7 @@ def _check_weights(folder: Path) -> None:
 
 
 def _shards(index: Path) -> dict[Path, set[str]]:
-    weight_map = _json(index).get("weight_map")
+    weight_map = read_object(index).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise ModelError(f"{index} has no weight_map; download the model again")
     shards: dict[Path, set[str]] = {}
@@ -139,7 +140,12 @@ def _shards(index: Path) -> dict[Path, set[str]]:
     return shards
 
 
-def _json(path: Path) -> dict[str, object]:
+def read_object(path: Path) -> dict[str, Any]:  # Any: what JSON holds
+    """The object of a JSON file.
+
+    Raises:
+        ModelError: it cannot be read, or holds no object.
+    """
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:

