@@ -79,14 +79,14 @@ def _lock(path: Path, progress: Callable[[str], None]) -> Iterator[None]:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
+                if not waiting:
+                    progress(f"waiting for another process that prepares this model (it holds {path})")
+                    waiting = True
                 if time.monotonic() > deadline:
                     raise ModelError(
                         f"another process has been preparing this model for {_PATIENCE_S / 60:.0f} minutes and holds {path}; "
                         "end it, then run the command again"
                     ) from None
-                if not waiting:
-                    progress(f"waiting for another process that prepares this model (it holds {path})")
-                    waiting = True
                 time.sleep(_POLL_S)
         yield
     finally:

@@ -60,13 +60,13 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def file_hashes(folder: Path, memo: Path) -> dict[str, str]:
+def file_hashes(folder: Path, memo: Path, *, code: bool = False) -> dict[str, str]:
     """SHA-256 by file name of all that decides how the model behaves; `memo` keeps them for the next call.
 
-    A file is read again when its size or time of change differs from the memo's.
+    A file is read again when its size or time of change differs from the memo's. With `code`, Python files count too.
     """
     known = _memo(memo)
-    paths = [*folder.glob("*.safetensors"), *folder.glob("*.safetensors.index.json"), *folder.glob("*.py")]
+    paths = [*folder.glob("*.safetensors"), *folder.glob("*.safetensors.index.json"), *(folder.glob("*.py") if code else ())]
     paths += [folder / name for name in SIDE_FILES if (folder / name).is_file()]
     found: dict[str, list[str]] = {}
     for path in sorted(paths):

@@ -78,7 +78,7 @@ def resolve(
         case PackageSpec():
             folder, provenance = _from_package(carried_model(parsed), root, say)
     check_folder(folder, trust_remote_code=trust_remote_code)
-    hashes = file_hashes(folder, root / "digests" / f"{digest(str(folder))}.json")
+    hashes = file_hashes(folder, root / "digests" / f"{digest(str(folder))}.json", code=trust_remote_code)
     _check_unchanged(folder, hashes)
     return ResolvedModel(
         folder=folder, spec=spec, digest=folder_digest(hashes), provenance=provenance, remote_code=trust_remote_code

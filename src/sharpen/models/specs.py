@@ -67,7 +67,7 @@ def parse_spec(spec: str) -> Spec:
     if gguf := _GGUF.fullmatch(spec):
         return _gguf(Path(gguf["path"]).expanduser(), gguf["sha256"])
     path = Path(spec).expanduser()
-    if path.is_dir():
+    if spec and path.is_dir():
         return FolderSpec(path=path.resolve())
     if path.suffix in PICKLED and (path.exists() or "/" in spec):
         raise ModelError(
