@@ -61,7 +61,7 @@ _SPELLINGS = (
 _CLAUSE_END = re.compile(r"\n|[;!?:]|[.,](?=\s|$)")
 _TOKEN = re.compile(
     r"\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|(?<![\w.])\.\d+"  # a number
-    r"|(?<=[\d)])\s?[xX](?=\s?[\d(])"  # times, written as a letter
+    r"|(?<=[\d)])\s*+[xX](?=\s*[\d(])"  # times, written as a letter
     r"|(?<![^\W\d])[-+*/^](?![^\W\d])|[=()%]"  # an operator, but no hyphen inside a word
 )
 _STARTS_OPERAND = "0123456789("

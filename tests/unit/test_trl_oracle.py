@@ -1,0 +1,194 @@
+"""TRL's own loss code, called on our tensors, agrees with ours in value and gradient."""
+
+import warnings
+from collections import defaultdict
+from types import SimpleNamespace
+
+import pytest
+import torch
+from example_builders import columns, preference, rollout, value
+
+from sharpen.objectives import DPO, PolicyGradient
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    trl_dpo = pytest.importorskip("trl.trainer.dpo_trainer")
+    trl_grpo = pytest.importorskip("trl.trainer.grpo_trainer")
+
+LENGTHS = (3, 5, 1, 4)
+WIDTH = max(LENGTHS)
+
+
+def table(seed, low, high):
+    return low + (high - low) * torch.rand(
+        len(LENGTHS), WIDTH, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
+
+
+def ragged(values):
+    return [line[:length].tolist() for line, length in zip(values, LENGTHS, strict=True)]
+
+
+MASK = torch.tensor([[float(t < length) for t in range(WIDTH)] for length in LENGTHS], dtype=torch.float64)
+LOGPS, OLD, REFERENCE, ENTROPIES = table(0, -2, -0.1), table(1, -2, -0.1), table(2, -2, -0.1), table(3, 0, 3)
+ADVANTAGES = [1.5, -0.5, 0.0, -1.0]
+
+ACCELERATOR = SimpleNamespace(
+    device="cpu",
+    num_processes=1,
+    gather=lambda tensor: tensor,
+    gather_for_metrics=lambda tensor: tensor,
+    reduce=lambda tensor, reduction: tensor,
+)
+
+
+def trl_grpo_loss(**settings):
+    logps = LOGPS.clone().requires_grad_()
+    entropies = ENTROPIES.clone().requires_grad_()
+    trainer = SimpleNamespace(
+        _get_per_token_logps_and_entropies=lambda *_, **__: (logps, entropies, None),
+        accelerator=ACCELERATOR,
+        model=SimpleNamespace(training=False),
+        args=SimpleNamespace(delta=settings.get("delta"), use_bias_correction_kl=False),
+        loss_type=settings["loss_type"],
+        importance_sampling_level="token",
+        epsilon_low=settings.get("epsilon_low", 0.2),
+        epsilon_high=settings.get("epsilon_high", 0.2),
+        beta=settings.get("beta", 0.0),
+        max_completion_length=settings.get("max_completion_length", 8),
+        entropy_coef=settings.get("entropy_coef", 0.0),
+        _entropy_bonus_enabled="entropy_coef" in settings,
+        use_adaptive_entropy=False,
+        aux_loss_enabled=False,
+        top_entropy_quantile=1.0,
+        off_policy_mask_threshold=None,
+        use_vllm=False,
+        _metrics={"eval": defaultdict(list)},
+    )
+    ids = torch.ones(len(LENGTHS), WIDTH, dtype=torch.long)
+    inputs = {
+        "prompt_ids": ids,
+        "prompt_mask": ids,
+        "completion_ids": ids,
+        "completion_mask": MASK,
+        "advantages": torch.tensor(ADVANTAGES, dtype=torch.float64),
+        "old_per_token_logps": OLD,
+        "ref_per_token_logps": REFERENCE,
+        "num_items_in_batch": MASK.sum(),
+    }
+    loss = trl_grpo.GRPOTrainer._compute_loss(trainer, None, inputs)
+    loss.backward()
+    return loss.item(), logps.grad, entropies.grad, trainer._metrics["eval"]
+
+
+def our_grpo_loss(objective):
+    examples = [rollout([1.0] * length, a) for length, a in zip(LENGTHS, ADVANTAGES, strict=True)]
+    found = columns(examples, ragged(LOGPS), sampler=ragged(OLD), incumbent=ragged(REFERENCE), entropies=ragged(ENTROPIES))
+    loss = value(objective, examples, found)
+    loss.backward()
+    return loss.item(), found.logps.grad, found.entropies.grad, objective.metrics(examples, found)
+
+
+@pytest.mark.parametrize(
+    ("settings", "parameters"),
+    [
+        ({"loss_type": "grpo", "beta": 0.04}, {"reduction": "seq-mean-token-mean", "beta": 0.04}),
+        ({"loss_type": "dapo", "epsilon_high": 0.28}, {"reduction": "token-mean", "clip_high": 0.28}),
+        ({"loss_type": "bnpo", "epsilon_low": 0.1, "entropy_coef": 0.01}, {"clip_low": 0.1, "entropy_bonus": 0.01}),
+        ({"loss_type": "dr_grpo", "max_completion_length": 8}, {"reduction": "token-sum-norm", "max_tokens": 8}),
+        ({"loss_type": "luspo"}, {"reduction": "seq-mean-token-sum"}),
+        ({"loss_type": "grpo", "delta": 1.5, "beta": 0.1}, {"reduction": "seq-mean-token-mean", "dual_clip": 1.5, "beta": 0.1}),
+    ],
+)
+def test_policy_gradient_is_trls(settings, parameters):
+    theirs, ours = trl_grpo_loss(**settings), our_grpo_loss(PolicyGradient(**parameters))
+    assert ours[0] == pytest.approx(theirs[0], abs=1e-12)
+    assert torch.allclose(ours[1], theirs[1], atol=1e-12)
+    if "entropy_coef" in settings:
+        assert torch.allclose(ours[2], theirs[2], atol=1e-12)
+    if "beta" in settings:
+        total, count = ours[3]["kl_reference"]
+        assert total / count == pytest.approx(theirs[3]["kl"][0], abs=1e-6)
+
+
+def test_clip_shares_are_trls():
+    theirs, ours = trl_grpo_loss(loss_type="dapo")[3], our_grpo_loss(PolicyGradient())[3]
+    num_tokens = MASK.sum().item()
+    assert ours["clipped_up"][0] / num_tokens == pytest.approx(theirs["clip_ratio/high_mean"][0], abs=1e-6)
+    assert ours["clipped_down"][0] / num_tokens == pytest.approx(theirs["clip_ratio/low_mean"][0], abs=1e-6)
+    assert ours["clipped_up"][0] > 0
+    assert ours["clipped_down"][0] > 0
+
+
+def trl_dpo_loss(loss_type, rows, *, beta, label_smoothing=0.0):
+    """TRL's loss over these rows of the tables, chosen ones first; its forward pass is replaced by the tables."""
+    logps = (LOGPS[rows] * MASK[rows]).requires_grad_()
+    half = len(rows) // 2
+    reference = (REFERENCE * MASK)[rows].sum(1)
+    outputs = SimpleNamespace(
+        log_probs=logps,
+        entropy=torch.zeros_like(logps),
+        mean_logits=torch.zeros_like(logps),
+        is_top1=torch.zeros_like(logps, dtype=torch.bool),
+    )
+    trainer = SimpleNamespace(
+        accelerator=ACCELERATOR,
+        model=SimpleNamespace(training=False),
+        beta=beta,
+        label_smoothing=label_smoothing,
+        loss_types=[loss_type],
+        loss_weights=[1.0],
+        f_divergence_type="reverse_kl",
+        precompute_ref_logps=True,
+        ld_alpha=None,
+        use_weighting=False,
+        aux_loss_enabled=False,
+        _total_train_tokens=0,
+        _metrics={"eval": defaultdict(list)},
+    )
+    inputs = {
+        "input_ids": torch.ones(len(rows), WIDTH + 1, dtype=torch.long),
+        "completion_mask": torch.cat([torch.zeros(len(rows), 1, dtype=torch.float64), MASK[rows]], dim=1),
+        "ref_chosen_logps": reference[:half],
+        "ref_rejected_logps": reference[half:],
+    }
+    loss = trl_dpo.DPOTrainer._compute_loss(trainer, lambda **_: outputs, inputs, return_outputs=False)
+    loss.backward()
+    return loss.item(), logps.grad, trainer._metrics["eval"]
+
+
+def our_dpo_loss(rows, *, beta, p_chosen=1.0):
+    """Ours over the same rows; our columns alternate chosen and rejected, so the gradient is put back in TRL's order."""
+    half = len(rows) // 2
+    order = [row for pair in zip(rows[:half], rows[half:], strict=True) for row in pair]
+    examples = [
+        preference([1.0] * LENGTHS[a], [1.0] * LENGTHS[b], p_chosen=p_chosen)
+        for a, b in zip(rows[:half], rows[half:], strict=True)
+    ]
+    found = columns(examples, [ragged(LOGPS)[i] for i in order], incumbent=[ragged(REFERENCE)[i] for i in order])
+    loss = value(DPO(beta), examples, found)
+    loss.backward()
+    grad = torch.zeros(len(rows), WIDTH, dtype=torch.float64)
+    for place, row in enumerate(order):
+        grad[rows.index(row), : LENGTHS[row]] = found.logps.grad[place, : LENGTHS[row]]
+    return loss.item(), grad, DPO(beta).metrics(examples, found)
+
+
+def test_dpo_is_trls_sigmoid_loss():
+    rows = [0, 2, 1, 3]
+    theirs, ours = trl_dpo_loss("sigmoid", rows, beta=0.3), our_dpo_loss(rows, beta=0.3)
+    assert ours[0] == pytest.approx(theirs[0], abs=1e-12)
+    assert torch.allclose(ours[1], theirs[1] * MASK[rows], atol=1e-12)
+    for name, key in (("reward_margin", "rewards/margins"), ("reward_accuracy", "rewards/accuracies")):
+        total, count = ours[2][name]
+        assert total / count == pytest.approx(theirs[2][key][0], abs=1e-6)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.35])
+def test_soft_labels_are_trls_label_smoothing(smoothing):
+    # TRL 1.x smooths labels in its sorted ("aot") loss alone; with a single pair there is nothing to sort.
+    rows = [1, 3]
+    theirs = trl_dpo_loss("aot", rows, beta=0.3, label_smoothing=smoothing)
+    ours = our_dpo_loss(rows, beta=0.3, p_chosen=1 - smoothing)
+    assert ours[0] == pytest.approx(theirs[0], abs=1e-12)
+    assert torch.allclose(ours[1], theirs[1] * MASK[rows], atol=1e-12)
