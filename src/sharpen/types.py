@@ -364,6 +364,8 @@ class Report:
         outcomes: by metric, N scores; "accuracy" is the verifier's verdict on the greedy answer.
         completions: N answers that were judged (greedy unless a test-time method chose them).
         statistics: whole-set numbers that guards read: distinct, entropy, stop_rate, mean_length.
+        second: the report on the second task, or None where there is none.
+        clusters: N names of what each prompt belongs to (a passage, a template), or None where prompts were drawn singly.
     """
 
     checkpoint: str
@@ -373,9 +375,13 @@ class Report:
     completions: tuple[Completion, ...]
     statistics: Mapping[str, float] = field(default_factory=dict)
     second: Report | None = None
+    clusters: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        for name, column in {**self.outcomes, "completions": self.completions}.items():
+        columns: dict[str, Sequence[object]] = {**self.outcomes, "completions": self.completions}
+        if self.clusters is not None:
+            columns["clusters"] = self.clusters
+        for name, column in columns.items():
             if len(column) != len(self.prompt_ids):
                 raise ValueError(f"report has {len(column)} {name} for {len(self.prompt_ids)} prompts; give one per prompt")
 

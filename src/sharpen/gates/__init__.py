@@ -1,0 +1,23 @@
+"""Accept or not: the paired gate and the guards beside its test."""
+
+from __future__ import annotations
+
+from sharpen.gates.guards import AbilityKept, AnswersStop, AnswersVary, Finding, Guard, LengthHolds
+from sharpen.gates.paired import DEFAULT_GUARDS, PairedGate, paired_gate
+from sharpen.gates.pairs import Comparison, Pairs, compare, paired_outcomes
+
+__all__ = [
+    "DEFAULT_GUARDS",
+    "AbilityKept",
+    "AnswersStop",
+    "AnswersVary",
+    "Comparison",
+    "Finding",
+    "Guard",
+    "LengthHolds",
+    "PairedGate",
+    "Pairs",
+    "compare",
+    "paired_gate",
+    "paired_outcomes",
+]

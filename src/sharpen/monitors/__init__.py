@@ -1,0 +1,23 @@
+"""What people and guards watch each round, and the patterns that should worry them."""
+
+from __future__ import annotations
+
+from sharpen.monitors.alarms import Alarm, alarms
+from sharpen.monitors.answers import answer_entropy, answer_statistics, answer_text
+from sharpen.monitors.divergence import Divergence, kl_from_logprobs
+from sharpen.monitors.effectiveness import balance_score, reward_effectiveness
+from sharpen.monitors.rounds import known_answers, round_monitors
+
+__all__ = [
+    "Alarm",
+    "Divergence",
+    "alarms",
+    "answer_entropy",
+    "answer_statistics",
+    "answer_text",
+    "balance_score",
+    "kl_from_logprobs",
+    "known_answers",
+    "reward_effectiveness",
+    "round_monitors",
+]
