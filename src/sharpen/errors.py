@@ -9,6 +9,7 @@
   - `LedgerError`: a run directory cannot be trusted, read or written
     - `RunBusyError`: another process holds the run directory
     - `DamagedError`: a stored file does not match its checksum
+  - `DivergedError`: training stopped making numbers; the round is rolled back
   - `CapacityError`: memory or disk is too small for what was asked
 """
 
@@ -18,6 +19,7 @@ __all__ = [
     "CapacityError",
     "DamagedError",
     "DataError",
+    "DivergedError",
     "LedgerError",
     "ModelError",
     "RunBusyError",
@@ -56,3 +58,7 @@ class DamagedError(LedgerError):
 
 class CapacityError(SharpenError):
     """Memory or disk is too small for what was asked."""
+
+
+class DivergedError(SharpenError):
+    """The loss or the gradient stopped being a number; the weights are worthless and the round is rolled back."""

@@ -242,6 +242,7 @@ class Recipe:
         name: the method's name.
         steps: run `repeat` times a round, in order.
         setup: run once, before the first round.
+        rounds: rounds that a run has unless told otherwise.
         answer: how the result answers at test time; None is one greedy completion.
         keeps: roles beside `current` that last for the whole run.
     """
@@ -250,6 +251,7 @@ class Recipe:
     steps: tuple[Step[Any], ...] = ()  # Any: steps of different kinds side by side
     setup: tuple[Step[Any], ...] = ()
     repeat: int = 1
+    rounds: int = 3
     answer: Part[Prompts, Groups] | None = None
     keeps: tuple[str, ...] = ()
 
@@ -304,6 +306,7 @@ def recipe(
     start: str = "current",
     optimizer: Literal["carried", "fresh"] = "fresh",
     repeat: int = 1,
+    rounds: int = 3,
 ) -> Recipe:
     """A recipe of one training step: the form that most methods take.
 
@@ -320,4 +323,4 @@ def recipe(
         start=start,
         optimizer=optimizer,
     )
-    return Recipe(name=name, steps=(step,), repeat=repeat)
+    return Recipe(name=name, steps=(step,), repeat=repeat, rounds=rounds)

@@ -138,8 +138,18 @@ class Round(Protocol):
         ...
 
     @property
+    def run_seed(self) -> int:
+        """The seed of the whole run."""
+        ...
+
+    @property
+    def max_new_tokens(self) -> int:
+        """Tokens that an answer of this task may take."""
+        ...
+
+    @property
     def task(self) -> Task:
-        """The task; a stage may read its train split and sampling limits, never its gate or final split."""
+        """The task without its held-out splits; a part that reads it declares `reads=("task",)`."""
         ...
 
     def policy(self, role: str) -> Policy:
@@ -282,6 +292,38 @@ class Runtime(Protocol):
         """What it can do."""
         ...
 
+    @property
+    def base(self) -> Checkpoint:
+        """The checkpoint that the run starts from."""
+        ...
+
+    @property
+    def block_size(self) -> int:
+        """Completions sampled between two commits."""
+        ...
+
+    def encode(self, prompt: Prompt, text: str) -> Completion:
+        """Foreign text as a completion of that prompt: tokenised once, ended by the model's stop token, without log-probabilities."""
+        ...
+
+    def rendered(self, prompt: Prompt) -> str:
+        """The prompt as text, exactly as the model will see it."""
+        ...
+
+    def prompt_length(self, prompt: Prompt) -> int:
+        """Tokens of the prompt as rendered."""
+        ...
+
+    @property
+    def num_parameters(self) -> int:
+        """Weights of the model, for estimates of memory, disk and time."""
+        ...
+
+    @property
+    def max_length(self) -> int:
+        """Tokens that prompt and answer may take together."""
+        ...
+
     def holds(self, checkpoint: str) -> bool:
         """Whether these weights are in memory now."""
         ...
@@ -317,6 +359,18 @@ class Runtime(Protocol):
 
     def save(self, checkpoint: str, folder: Path, *, optimizer: bool) -> None:
         """Write the weights (and optimiser state) of a checkpoint in memory as safetensors into an existing folder."""
+        ...
+
+    def saved(self, checkpoint: str, uri: str) -> None:
+        """Note that a checkpoint in memory is safe on disk, so that memory may be taken back."""
+        ...
+
+    def forget(self, checkpoint: str) -> None:
+        """Drop these weights from memory, saved or not."""
+        ...
+
+    def export(self, checkpoint: Checkpoint, folder: Path) -> None:
+        """Write a folder that plain transformers loads."""
         ...
 
     def average(self, shares: Mapping[str, float], result: str, checkpoints: Sequence[Checkpoint]) -> None:

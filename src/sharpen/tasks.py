@@ -65,8 +65,15 @@ class Task:
     @property
     def digest(self) -> str:
         """Identifies the prompts, targets and splits; the verifier has its own key."""
+        given = [[(row.prompt.id, row.completion.id) for row in example.rows] for example in self.examples]
         splits = [[(p.id, p.target) for p in getattr(self, name)] for name in ("train", "gate", "final", "dev")]
-        return digest("task", self.name, splits, self.max_new_tokens, self.second.digest if self.second else None)
+        second = self.second.digest if self.second else None
+        return digest("task", self.name, splits, given, self.max_new_tokens, second)
+
+    @property
+    def visible(self) -> Task:
+        """The task without its held-out splits, as stages see it."""
+        return self.replace(gate=(), final=(), second=None)
 
     def replace(self, **changes: object) -> Task:
         """The task with some fields changed; splits are checked again."""

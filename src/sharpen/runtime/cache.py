@@ -12,7 +12,7 @@ from transformers.cache_utils import Cache, CacheLayerMixin
 __all__ = ["RowCache"]
 
 
-class _RowLayer(CacheLayerMixin):
+class _RowLayer(CacheLayerMixin):  # type: ignore[misc]  # transformers has no types
     """One layer's keys and values in a buffer with room at the right."""
 
     is_sliding = False
@@ -92,7 +92,7 @@ class _RowLayer(CacheLayerMixin):
         return -1
 
 
-class RowCache(Cache):
+class RowCache(Cache):  # type: ignore[misc]  # transformers has no types
     """A transformers cache whose rows can be dropped and added between steps."""
 
     def __init__(self, num_layers: int, dtype: torch.dtype, room: int) -> None:

@@ -61,7 +61,7 @@ def _logprobs(logits_RV: torch.Tensor, tokens_R: torch.Tensor) -> torch.Tensor:
 
 def _cut(logits_RV: torch.Tensor, sampling: Sampling) -> torch.Tensor:
     """Logits with all but the top-k tokens, then all but the smallest set of mass top_p, at minus infinity."""
-    ordered_RV, places_RV = logits_RV.sort(-1, descending=True, stable=True)
+    ordered_RV, places_RV = logits_RV.sort(dim=-1, descending=True, stable=True)
     if sampling.top_k:
         ordered_RV[:, sampling.top_k :] = float("-inf")
     if sampling.top_p < 1:

@@ -67,12 +67,44 @@ class TorchRuntime:
         self.device = torch.device(weights.best_device() if device == "auto" else device)
         self.dtype = weights.best_dtype(self.device) if dtype == "auto" else dtype
         self.max_resident = max_resident
-        self.base = Checkpoint(id=base, uri=str(folder))
+        self._base = Checkpoint(id=base, uri=str(folder))
         self.renderer: Renderer = weights.load_renderer(folder)
         self.max_rows = 64 if self.device.type == "cpu" else 256
         self.token_budget = 4096 if self.device.type == "cpu" else 16384
         self._residents: OrderedDict[str, _Resident] = OrderedDict()
         self._split_head: bool | None = None
+
+    @property
+    def base(self) -> Checkpoint:
+        """The model that was loaded."""
+        return self._base
+
+    @property
+    def block_size(self) -> int:
+        """Twice the rows in flight: few enough that a kill costs little, enough that places are refilled."""
+        return 2 * self.max_rows
+
+    @property
+    def num_parameters(self) -> int:
+        """Weights of the model, read from the headers of its files."""
+        return weights.count_parameters(self.folder)
+
+    @property
+    def max_length(self) -> int:
+        """Tokens that prompt and answer may take together."""
+        return self.renderer.max_length
+
+    def encode(self, prompt: Prompt, text: str) -> Completion:
+        """Foreign text as tokens, ended by the model's stop token."""
+        return self.renderer.encode(prompt, text)
+
+    def rendered(self, prompt: Prompt) -> str:
+        """The prompt as text, exactly as the model will see it."""
+        return self.renderer.rendered(prompt)
+
+    def prompt_length(self, prompt: Prompt) -> int:
+        """Tokens of the prompt as rendered."""
+        return len(self.renderer.prompt_ids(prompt))
 
     @property
     def identity(self) -> Mapping[str, str | int]:
@@ -190,6 +222,10 @@ class TorchRuntime:
         if checkpoint in self._residents:
             self._residents[checkpoint].uri = uri
 
+    def forget(self, checkpoint: str) -> None:
+        """Drop these weights from memory, saved or not."""
+        self._residents.pop(checkpoint, None)
+
     def export(self, checkpoint: Checkpoint, folder: Path) -> None:
         """Write a folder that plain transformers loads: LoRA merged, tokenizer and template beside the weights."""
         weights.export_module(self.resident(checkpoint).module, self.folder, folder)
@@ -233,10 +269,6 @@ class TorchPolicy:
     def checkpoint(self) -> str:
         """Id of the weights."""
         return self.weights.id
-
-    def encode(self, prompt: Prompt, text: str) -> Completion:
-        """Foreign text as tokens, ended by the model's stop token."""
-        return self.runtime.renderer.encode(prompt, text)
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> Sequence[Completion]:
         """One completion per request, in order."""
@@ -290,11 +322,11 @@ class TorchPolicy:
         Raises:
             ValueError: a prompt has no options.
         """
-        rows = []
+        rows, runtime = [], self.runtime
         for prompt in prompts:
             if not prompt.options:
                 raise ValueError(f"prompt {prompt.text[:60]!r} has no options; give it a closed set of labels")
-            rows += [Row(prompt=prompt, completion=self.encode(prompt, option)) for option in prompt.options]
+            rows += [Row(prompt=prompt, completion=runtime.encode(prompt, option)) for option in prompt.options]
         sums = iter([sum(scores.logprobs) for scores in self.score(rows)])
         return [tuple(next(sums) for _ in prompt.options or ()) for prompt in prompts]
 

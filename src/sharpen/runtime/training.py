@@ -14,16 +14,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from sharpen.errors import SharpenError
+from sharpen.errors import DivergedError
 from sharpen.protocols import Columns, Objective, Trained, Training
 from sharpen.runtime.forward import Encoded, Scored, micro_batches
 from sharpen.types import Example, Row
 
-__all__ = ["DivergedError", "fit", "learning_rate_at", "plan_steps"]
-
-
-class DivergedError(SharpenError):
-    """The loss or the gradient stopped being a number; the weights are worthless and are rolled back."""
+__all__ = ["fit", "learning_rate_at", "plan_steps"]
 
 
 @dataclass(frozen=True, kw_only=True)

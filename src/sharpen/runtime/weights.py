@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, load_model, save_file, save_model
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from transformers.utils import logging as transformers_logging
@@ -23,6 +25,7 @@ __all__ = [
     "best_device",
     "best_dtype",
     "cacheable_casts",
+    "count_parameters",
     "export_module",
     "file_digest",
     "head_is_plain",
@@ -155,10 +158,7 @@ def save_module(module: Any, optimizer: torch.optim.AdamW | None, folder: Path) 
 def export_module(module: Any, base: Path, folder: Path) -> None:  # Any: as above
     """Write a plain transformers folder in float32: LoRA merged into the weights, tokenizer files copied as they are."""
     clean = new_module(base, torch.device("cpu"))
-    if _lora_rank(module):
-        state = _merged_state(module)
-    else:
-        state = module.state_dict()
+    state = _merged_state(module) if _lora_rank(module) else module.state_dict()
     clean.load_state_dict({key: value.cpu() for key, value in state.items()})
     clean.save_pretrained(folder)
     for name in _TOKENIZER_FILES:
@@ -248,6 +248,15 @@ def head_is_plain(module: Any) -> bool:  # Any: as above
     ids = torch.arange(4, device=next(module.parameters()).device)[None]
     hidden = module.base_model(input_ids=ids, use_cache=False).last_hidden_state
     return torch.equal(module.get_output_embeddings()(hidden), module(input_ids=ids, use_cache=False).logits)
+
+
+def count_parameters(folder: Path) -> int:
+    """Numbers in a folder's safetensors files, from their headers alone."""
+    total = 0
+    for path in folder.glob("*.safetensors"):
+        with safe_open(path, framework="pt") as file:
+            total += sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118  # no mapping
+    return total
 
 
 def file_digest(path: Path) -> str:

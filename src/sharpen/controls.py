@@ -1,0 +1,175 @@
+"""What a sceptic would ask first, measured on the same held-out prompts at equal or lower cost.
+
+Could a better prompt have done it? More samples from the base? Training on anything at all? Training on the targets?
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+from sharpen.digest import digest
+from sharpen.evaluate import Question, evaluate
+from sharpen.events import Event
+from sharpen.objectives import NLL
+from sharpen.parts import Part, Step, chain, part
+from sharpen.protocols import Objective, Round, Training
+from sharpen.sample import completions
+from sharpen.select.answers import final_answer
+from sharpen.select.choose import majority
+from sharpen.select.targets import seed_demonstrations
+from sharpen.session import Made, Session
+from sharpen.types import Demonstration, Group, Message, Prompt, Report, Row, Text
+
+__all__ = ["run_controls"]
+
+_PROBE = 64  # train prompts on which the best of the stated prompts is chosen
+_MAX_SAMPLES = 8  # samples a prompt of self-consistency at most: beyond, its cost would pass the run's own on a CPU
+_MAX_EXAMPLES = 512  # examples of the placebo and of supervised training at most
+_BRIEF = "Give only the final answer."
+
+
+def run_controls(session: Session, steps: Sequence[Step[object]], num_trained: int) -> None:  # type: ignore[type-var]  # any kind
+    """Measure every control that the task allows on the final split, and file it.
+
+    Args:
+        session: after its last round; the controls start from the base.
+        steps: the recipe's steps, whose samples the placebo draws from and whose training it copies.
+        num_trained: examples that the improved model was trained on; 0 where nothing was promoted (then only prompts are tried).
+    """
+    if session.task.verifier is None or not session.task.final:
+        return
+    _prompts(session)
+    _self_consistency(session)
+    if not num_trained:
+        return
+    count = min(num_trained, _MAX_EXAMPLES)
+    sampled = next((step for step in steps if step.sample is not None), None)
+    if sampled is not None:
+        examples = random_demonstrations(sampled.name, count)
+        _trained(session, "placebo: as many random samples of its own", examples, _training(steps), count)
+    if any(prompt.target is not None for prompt in session.task.train):
+        examples = seed_demonstrations(count)
+        _trained(session, "supervised training on as many targets", examples, _training(steps), count)
+
+
+def with_demonstrations(prompt: Prompt, shown: Sequence[Prompt]) -> Prompt:
+    """The prompt after these prompts and their targets, as earlier turns; a prompt is never shown its own answer."""
+    turns: list[Message] = []
+    for other in shown:
+        if other.id != prompt.id and other.target is not None:
+            turns += [*other.messages, Message(role="assistant", content=(Text(text=other.target),))]
+    return dataclasses.replace(prompt, messages=(*turns, *prompt.messages))
+
+
+def with_instruction(prompt: Prompt, instruction: str) -> Prompt:
+    """The prompt with a sentence after its last message."""
+    last = prompt.messages[-1]
+    longer = dataclasses.replace(last, content=(*last.content, Text(text=f"\n{instruction}")))
+    return dataclasses.replace(prompt, messages=(*prompt.messages[:-1], longer))
+
+
+@part(reads=("past:{step}.groups",))
+def random_demonstrations(step: str, count: int) -> Callable[[Sequence[Group], Round], Sequence[Demonstration]]:
+    """`count` of a step's own samples over all rounds, chosen at random, right or wrong."""
+
+    def stage(groups: Sequence[Group], round: Round) -> Sequence[Demonstration]:
+        drawn = [group for passed in round.past(step, "groups") for group in passed if isinstance(group, Group)]
+        rows = [Row(prompt=group.prompt, completion=one) for group in drawn for one in group.completions]
+        order = round.rng("placebo").permutation(len(rows))[:count]
+        return [Demonstration(row=rows[place]) for place in order.tolist()]
+
+    return stage
+
+
+def _prompts(session: Session) -> None:
+    """The best of a few stated prompts on the base, chosen on train prompts, and the one with four demonstrations anyhow."""
+    known = sorted((prompt for prompt in session.task.train if prompt.target is not None), key=lambda prompt: prompt.id)
+    shown, probe = known[:8], known[8 : 8 + _PROBE]
+    stated: dict[str, Callable[[Prompt], Prompt]] = {
+        f'the instruction "{_BRIEF}"': lambda prompt: with_instruction(prompt, _BRIEF)
+    }
+    few_shot = "four demonstrations in the prompt"
+    if len(shown) == 8:
+        stated[few_shot] = lambda prompt: with_demonstrations(prompt, shown[:4])
+        stated["eight demonstrations in the prompt"] = lambda prompt: with_demonstrations(prompt, shown)
+    room = session.runtime.max_length - session.task.max_new_tokens
+    fits = {
+        name: build
+        for name, build in stated.items()
+        if all(session.runtime.prompt_length(build(prompt)) <= room for prompt in (*probe, *session.task.final))
+    }
+    for name in stated.keys() - fits.keys():
+        message = f"control left out: the base with {name} does not fit the model's context"
+        session.note(message, session.view(index=-1, step_name="controls"))
+    tried = {name: _accuracy(_asked(session, "probe", probe, build)) for name, build in fits.items()} if probe else {}
+    chosen = [max(tried, key=lambda name: tried[name])] if tried else list(fits)
+    for name in dict.fromkeys([few_shot, *chosen]):
+        if name in fits:
+            report = _asked(session, "final", session.task.final, fits[name])
+            best = len(tried) > 1 and name in chosen
+            label = f"base with {name}" + (f" (best of {len(tried)} stated prompts)" if best else "")
+            session.result("control", label, session.roles["base"], report)
+
+
+def _asked(session: Session, split: str, prompts: Sequence[Prompt], build: Callable[[Prompt], Prompt]) -> Report:
+    verifier = session.task.verifier
+    assert verifier is not None
+    question = Question(split=split, prompts=prompts, asked=[build(prompt) for prompt in prompts])
+    return evaluate(session, session.roles["base"], question, verifier, session.view(index=-1, step_name="controls"))
+
+
+def _accuracy(report: Report) -> float:
+    return sum(score or 0.0 for score in report.outcomes["accuracy"]) / max(1, len(report.prompt_ids))
+
+
+def _self_consistency(session: Session) -> None:
+    """The base's majority answer, with as many samples as the run's own sampled tokens would have paid for, 8 at most."""
+    base = evaluate_final(session, session.roles["base"], None)
+    answered = max(1, sum(len(completion.token_ids) for completion in base.completions))
+    spent = sum(
+        entry.value["tokens"]
+        for entry in session.ledger.entries("block")
+        if entry.value["call"] == "generate" and entry.value["round"] >= 0 and entry.value["step"] not in ("gate", "controls")
+    )
+    samples = min(_MAX_SAMPLES, spent // answered) if spent else _MAX_SAMPLES
+    if samples < 2:
+        return
+    answer = chain(completions(samples, temperature=0.7), majority(final_answer))
+    report = evaluate_final(session, session.roles["base"], answer)
+    name = f"base, majority of {samples} samples (self-consistency)"
+    session.result("control", name, session.roles["base"], report, answer_tokens=float(answered * samples))
+
+
+def evaluate_final(session: Session, checkpoint: str, answer: Part[Sequence[Prompt], Sequence[Group]] | None) -> Report:
+    """The report of a checkpoint on the final split, greedy or by an answer stage."""
+    verifier = session.task.verifier
+    assert verifier is not None
+    question = Question(split="final", prompts=session.task.final, answer=answer)
+    return evaluate(session, checkpoint, question, verifier, session.view(index=-1, step_name="controls"))
+
+
+def _training(steps: Sequence[Step[object]]) -> Training:  # type: ignore[type-var]  # any kind
+    """The recipe's own training where it imitates demonstrations, else the defaults of supervised training."""
+    for step in steps:
+        objective: Objective[Demonstration] | object = step.objective
+        if isinstance(objective, NLL):
+            return step.training
+    return Training(learning_rate=2e-5, epochs=2, batch_size=16, schedule="linear", warmup=0.1)
+
+
+def _trained(
+    session: Session, name: str, select: Part[Sequence[Group], Sequence[Demonstration]], training: Training, count: int
+) -> None:
+    """Train the base on other examples, in one go, and measure the result."""
+    step = Step(name=name.split(":")[0], select=select, objective=NLL(), training=training, start="base")
+    view = session.view(index=-1, step_name=step.name)
+    session.observe(Event(kind="stage", step=step.name, stage="control"))
+    nothing = Made(items=[], digest=digest("prompts", []))
+    examples = session.stage(select, nothing, view, "select")
+    if not examples.items:
+        return
+    checkpoint = session.train(step, examples, view)
+    report = evaluate_final(session, checkpoint, None)
+    session.runtime.forget(checkpoint)
+    session.result("control", name, checkpoint, report, examples=float(len(examples.items)))

@@ -1,0 +1,105 @@
+"""A checkpoint's answers to held-out prompts, prompt by prompt, so that two checkpoints compare in pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sharpen.digest import digest
+from sharpen.events import Event
+from sharpen.filed import Scope
+from sharpen.identity import function_key
+from sharpen.monitors import answer_statistics
+from sharpen.parts import Part
+from sharpen.protocols import Request, Sampling, Verifier
+from sharpen.session import Made, Session, View
+from sharpen.tasks import Task
+from sharpen.types import Completion, Group, Prompt, Report
+from sharpen.verifiers import VerifierPool
+
+__all__ = ["Question", "evaluate", "report_on"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What is asked of a checkpoint.
+
+    Attributes:
+        split: name of the held-out set.
+        prompts: N held-out prompts; their targets judge the answers.
+        asked: N prompts as put to the model (with demonstrations before them, say), or None for the prompts themselves.
+        answer: how an answer is reached; None is one greedy completion.
+    """
+
+    split: str
+    prompts: Sequence[Prompt]
+    asked: Sequence[Prompt] | None = None
+    answer: Part[Sequence[Prompt], Sequence[Group]] | None = None
+
+
+def evaluate(session: Session, checkpoint: str, question: Question, verifier: Verifier, place: View) -> Report:
+    """The report of one checkpoint on one held-out set, filed.
+
+    A round, a control and a headline that ask the same thing share one report. Reads of the final split are recorded.
+    """
+    asked = question.asked if question.asked is not None else question.prompts
+    ids = [(prompt.id, prompt.target, shown.id) for prompt, shown in zip(question.prompts, asked, strict=True)]
+    key = digest(
+        "report",
+        checkpoint,
+        ids,
+        function_key(verifier),
+        question.answer.key if question.answer else None,
+        session.task.max_new_tokens,
+        session.runtime.identity,
+    )
+    if question.split == "final" and session.ledger.get("read", key) is None:
+        session.ledger.put("read", key, {"split": "final", "checkpoint": checkpoint, "answer": repr(question.answer)})
+    report = session.filed_value("report", key)
+    if isinstance(report, Report):
+        return report
+    session.observe(Event(kind="stage", round=place.index, step=place.step_name, stage=f"evaluate on {question.split}"))
+    completions = _answers(session, checkpoint, question, asked, place)
+    report = report_on(question, completions, checkpoint, verifier)
+    session.ledger.put("report", key, {"checkpoint": checkpoint, "split": question.split, "round": place.index}, [report])
+    return report
+
+
+def report_on(question: Question, completions: Sequence[Completion], checkpoint: str, verifier: Verifier) -> Report:
+    """The report of these N answers: each judged by the verifier; abstentions stay None."""
+    with VerifierPool(verifier) as pool:
+        verdicts = pool.verify(list(zip(question.prompts, completions, strict=True)))
+    return Report(
+        checkpoint=checkpoint,
+        split=question.split,
+        prompt_ids=tuple(prompt.id for prompt in question.prompts),
+        outcomes={"accuracy": tuple(verdict.score for verdict in verdicts)},
+        completions=tuple(completions),
+        statistics=answer_statistics(completions),
+    )
+
+
+def second_report(session: Session, checkpoint: str, task: Task, place: View) -> Report:
+    """The report on the second task's gate split, which general ability is guarded by."""
+    assert task.verifier is not None
+    return evaluate(session, checkpoint, Question(split="second", prompts=task.gate), task.verifier, place)
+
+
+def _answers(
+    session: Session, checkpoint: str, question: Question, asked: Sequence[Prompt], place: View
+) -> Sequence[Completion]:
+    if question.answer is None:
+        scope = Scope(round=place.index, step=place.step_name, stage=f"evaluate on {question.split}")
+        sampling = Sampling(temperature=0, max_new_tokens=session.task.max_new_tokens)
+        return session.policy(checkpoint, scope).generate([Request(prompt=prompt) for prompt in asked], sampling)
+    view = session.view(index=place.index, step=place.step, step_name=f"{place.step_name} answer")
+    with session.acting(checkpoint):
+        prompts = Made(items=list(asked), digest=digest("prompts", [prompt.id for prompt in asked]))
+        groups = session.stage(question.answer, prompts, view, f"answer {question.split}").items
+    for group in groups:
+        if len(group.completions) != 1:
+            raise ValueError(
+                f"the answer stage {question.answer!r} left {len(group.completions)} completions of a prompt; end it with a part "
+                "that chooses one"
+            )
+    return [group.completions[0] for group in groups]

@@ -1,0 +1,366 @@
+"""The loop: sample, feedback, select, train, evaluate, promote or roll back. Any recipe, written once."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+from sharpen.controls import run_controls
+from sharpen.digest import digest
+from sharpen.errors import DataError, DivergedError, ModelError
+from sharpen.evaluate import Question, evaluate, second_report
+from sharpen.events import Event, Observer, silent
+from sharpen.gates import paired_gate
+from sharpen.identity import function_key
+from sharpen.ledger import Ledger
+from sharpen.monitors import known_answers, round_monitors
+from sharpen.parts import Recipe, Step
+from sharpen.probe import probe
+from sharpen.protocols import Gate, Runtime
+from sharpen.run import Run
+from sharpen.session import Made, Session, View, accounts
+from sharpen.tasks import Task
+from sharpen.types import Decision, Prompt, Report
+
+__all__ = ["improve"]
+
+_ROLL_BACKS_IN_A_ROW = 2  # the run ends then: the recipe does not help here
+
+
+@dataclass(kw_only=True)
+class _Progress:
+    """What the loop knows between rounds."""
+
+    looks: int = 0
+    roll_backs: int = 0
+    seen: frozenset[str] = frozenset()
+
+
+def improve(
+    recipe: Recipe,
+    *,
+    runtime: Runtime,
+    task: Task,
+    out: Path | str,
+    rounds: int | None = None,
+    seed: int = 0,
+    gate: Gate | None = None,
+    overlong: Literal["refuse", "drop"] = "refuse",
+    controls: bool = True,
+    settings: Mapping[str, Any] | None = None,  # Any: JSON
+    observe: Observer = silent,
+) -> Run:
+    """The run, finished: its best checkpoint, its decisions and its reports. The same call goes on where a killed one stopped.
+
+    Args:
+        recipe: the method.
+        runtime: where the model runs; it names the base checkpoint.
+        task: prompts, splits and verifier.
+        out: run directory; created, or gone on with.
+        rounds: rounds at most, the recipe's own number where None; the run ends early after two roll-backs in a row.
+        seed: of everything random.
+        gate: accept or not; the paired gate with its defaults where None.
+        overlong: what to do with prompts that do not fit the model's context: `refuse` the task, or `drop` and count them.
+        controls: measure what a sceptic would ask first on the final split too (prompts, more samples, placebo, targets).
+        settings: what a person would need to repeat the run; recorded with it, in no key.
+        observe: told what happens.
+
+    Raises:
+        DataError: a prompt does not fit, or a split that is needed is empty.
+        ModelError: the runtime lacks what the recipe needs.
+        RunBusyError: another process writes to `out`.
+    """
+    rounds = recipe.rounds if rounds is None else rounds
+    task = _fitting(task, runtime, overlong, observe)
+    _check_needs(recipe, runtime, task, rounds)
+    gate = gate or paired_gate()
+    with Ledger(Path(out)) as ledger:
+        session = Session(ledger=ledger, runtime=runtime, task=task, seed=seed, observe=observe)
+        base = runtime.base.id
+        session.roles = {"base": base, "incumbent": base, "previous": base, "current": base}
+        _record_run(session, recipe, gate, rounds, settings or {})
+        progress = _Progress()
+        if recipe.setup:
+            _round(session, recipe, recipe.setup, 1, -1, gate, progress)
+        for index in range(rounds if recipe.steps else 0):
+            if progress.roll_backs >= _ROLL_BACKS_IN_A_ROW:
+                observe(Event(kind="note", round=index, message="two roll-backs in a row: the run ends at the incumbent"))
+                break
+            _round(session, recipe, recipe.steps, recipe.repeat, index, gate, progress)
+        best = session.roles["incumbent"]
+        if task.final and task.verifier is not None:
+            for checkpoint in dict.fromkeys((base, best)):
+                _final(session, checkpoint, None)
+            if recipe.answer is not None:
+                _final(session, best, recipe.answer)
+            if controls:
+                run_controls(session, recipe.steps, _num_trained(session) if best != base else 0)
+        previous = ledger.get("best", "best")
+        if previous is None or previous.value["checkpoint"] != best:
+            ledger.put("best", "best", {"checkpoint": best, "at": time.time()})
+        observe(Event(kind="done", message=f"best checkpoint {best}"))
+    return Run.open(Path(out))
+
+
+def _round(
+    session: Session, recipe: Recipe, steps: Sequence[Step[Any]], repeat: int, index: int, gate: Gate, progress: _Progress
+) -> None:
+    """One round: run the steps, then let the gate decide whether the incumbent changes."""
+    session.observe(Event(kind="round", round=index))
+    incumbent = session.roles["incumbent"]
+    session.roles["current"] = incumbent
+    failure = None
+    trained = 0
+    for number in range(repeat):
+        for step in steps:
+            view = session.view(index=index, step=number, step_name=step.name)
+            try:
+                trained += _step(session, step, view, progress)
+            except DivergedError as error:
+                failure = str(error)
+                break
+        if failure:
+            break
+    view = session.view(index=index, step_name="gate")
+    candidate = session.roles["current"]
+    if failure:
+        decision = _untested(f"training failed: {failure}", "lower the learning rate, or train on fewer epochs")
+    elif candidate == incumbent:
+        decision = _untested(
+            "no example was selected, so nothing was trained", "sample more, raise the temperature, or loosen the selection"
+        )
+    else:
+        carried = any(step.optimizer == "carried" for step in steps)
+        session.save(candidate, incumbent, optimizer=carried, place=view)
+        _file_monitors(session, candidate, view)
+        decision = _decide(session, candidate, incumbent, gate, progress, view)
+    _settle(session, decision, candidate, incumbent, index, recipe)
+    progress.roll_backs = 0 if decision.promote else progress.roll_backs + 1
+
+
+def _step(session: Session, step: Step[Any], view: View, progress: _Progress) -> int:
+    """Run one step's slots, and its training; how many examples it was trained on."""
+    prompts = session.task.train
+    value = Made(items=list(prompts), digest=digest("prompts", [(p.id, p.target) for p in prompts]))
+    for slot in ("prompts", "sample", "feedback", "select"):
+        stage = step.slots.get(slot)
+        if stage is None:
+            continue
+        value = session.stage(stage, value, view, slot)
+        if slot == "prompts":
+            value = _without_held_out(session, value, view)
+        name = {"prompts": "prompts", "sample": "groups", "feedback": "groups", "select": "examples"}[slot]
+        held = session.past.setdefault((step.name, name), [])
+        if slot == "feedback" and step.sample is not None:
+            held[-1:] = [value]
+        else:
+            held.append(value)
+    if step.sample is not None:
+        _file_accounts(session, step, view, progress)
+    if step.objective is None or not value.items:
+        return 0
+    session.roles[step.writes] = session.train(step, value, view)
+    return len(value.items)
+
+
+def _without_held_out(session: Session, prompts: Made, view: View) -> Made:
+    """Prompts made during a run that equal a held-out one are dropped and counted."""
+    held_out = session.task.held_out_ids
+    kept = [prompt for prompt in prompts.items if prompt.id not in held_out]
+    if len(kept) < len(prompts.items):
+        count = len(prompts.items) - len(kept)
+        session.observe(Event(kind="note", round=view.index, message=f"{count} prompts equal held-out ones: dropped"))
+        session.note(f"{count} prompts of step {view.step_name!r} equal held-out ones and were dropped", view)
+    return Made(items=kept, digest=digest("prompts", [(prompt.id, prompt.target) for prompt in kept]))
+
+
+def _file_accounts(session: Session, step: Step[Any], view: View, progress: _Progress) -> None:
+    groups = session.past[step.name, "groups"][-1].items
+    examples = session.past[step.name, "examples"][-1].items if step.select is not None else []
+    numbers = accounts(groups, examples)
+    reward = "reward" if groups and all("reward" in group.scores for group in groups) else None
+    kept = {row.completion.id for example in examples for row in example.rows}
+    monitors = dict(round_monitors(groups, reward=reward, seen=progress.seen, kept=kept)) if groups else {}
+    progress.seen |= known_answers(groups, kept=kept)
+    key = digest("pass", view.index, view.step, step.name, session.past[step.name, "groups"][-1].digest)
+    facts = {"round": view.index, "pass": view.step, "step": step.name, "accounts": numbers, "monitors": monitors}
+    if session.ledger.get("pass", key) is None:
+        session.ledger.put("pass", key, facts)
+    session.observe(Event(kind="counts", round=view.index, step=step.name, numbers=numbers))
+
+
+def _file_monitors(session: Session, candidate: str, view: View) -> None:
+    numbers = probe(session, candidate, view)
+    key = digest("monitors", candidate, view.index)
+    if session.ledger.get("monitors", key) is None:
+        session.ledger.put("monitors", key, {"round": view.index, "checkpoint": candidate, "numbers": numbers})
+    session.observe(Event(kind="monitors", round=view.index, numbers=numbers))
+
+
+def _decide(session: Session, candidate: str, incumbent: str, gate: Gate, progress: _Progress, view: View) -> Decision:
+    """The gate's decision on the gate split, filed with the number of the look."""
+    reports = [_gate_report(session, checkpoint, view) for checkpoint in (candidate, incumbent)]
+    key = digest("decision", candidate, incumbent, repr(gate), session.task.digest, view.index)
+    entry = session.ledger.get("decision", key)
+    split = digest("split", [prompt.id for prompt in session.task.gate])
+    looks = (
+        entry.value["looks"] if entry else 1 + sum(e.value.get("split") == split for e in session.ledger.entries("decision"))
+    )
+    decision = gate(reports[0], reports[1], looks)
+    if entry is None:
+        facts = {"round": view.index, "candidate": candidate, "incumbent": incumbent, "looks": looks, "split": split}
+        session.ledger.put("decision", key, {**facts, "decision": dataclasses.asdict(decision)})
+    progress.looks = looks
+    return decision
+
+
+def _gate_report(session: Session, checkpoint: str, view: View) -> Report:
+    task = session.task
+    assert task.verifier is not None
+    report = evaluate(session, checkpoint, Question(split="gate", prompts=task.gate), task.verifier, view)
+    if task.second is not None:
+        report = dataclasses.replace(report, second=second_report(session, checkpoint, task.second, view))
+    return report
+
+
+def _settle(session: Session, decision: Decision, candidate: str, incumbent: str, index: int, recipe: Recipe) -> None:
+    """Move the roles, delete weights that no role needs any more, and tell."""
+    if not any(entry.value["round"] == index for entry in session.ledger.entries("decision")):
+        facts = {"round": index, "candidate": candidate, "incumbent": incumbent, "looks": 0, "split": None}
+        key = digest("decision", candidate, incumbent, index)
+        session.ledger.put("decision", key, {**facts, "decision": dataclasses.asdict(decision)})
+    if decision.promote:
+        session.roles |= {"previous": incumbent, "incumbent": candidate, "current": candidate}
+    else:
+        session.roles["current"] = incumbent
+    kept = {role: session.roles[role] for role in recipe.keeps if role in session.roles}
+    session.roles = {name: session.roles[name] for name in ("base", "incumbent", "previous", "current")} | kept
+    session.prune(set(session.roles.values()))
+    session.observe(
+        Event(kind="decision", round=index, numbers={**decision.numbers, "promote": decision.promote}, message=decision.reason)
+    )
+    if decision.hint:
+        session.observe(Event(kind="note", round=index, message=f"hint: {decision.hint}"))
+
+
+def _untested(reason: str, hint: str) -> Decision:
+    return Decision(promote=False, test="none", reason=f"{reason}: rolled back", hint=hint)
+
+
+def _final(session: Session, checkpoint: str, answer: Any) -> Report:  # Any: the recipe's answer part
+    assert session.task.verifier is not None
+    view = session.view(index=-1, step_name="final")
+    question = Question(split="final", prompts=session.task.final, answer=answer)
+    report = evaluate(session, checkpoint, question, session.task.verifier, view)
+    name = "base" if checkpoint == session.roles["base"] else "improved"
+    session.result("headline", name if answer is None else f"{name} with {answer!r}", checkpoint, report)
+    return report
+
+
+def _fitting(task: Task, runtime: Runtime, overlong: Literal["refuse", "drop"], observe: Observer) -> Task:
+    """The task with prompts that fit the model's context."""
+    room = runtime.max_length - task.max_new_tokens
+    changes: dict[str, tuple[Prompt, ...]] = {}
+    dropped = 0
+    for split in ("train", "dev", "gate", "final"):
+        prompts: tuple[Prompt, ...] = getattr(task, split)
+        kept = tuple(prompt for prompt in prompts if runtime.prompt_length(prompt) <= room)
+        if len(kept) < len(prompts):
+            longest = max(prompts, key=runtime.prompt_length)
+            if overlong == "refuse":
+                raise DataError(
+                    f"{len(prompts) - len(kept)} of {len(prompts)} {split} prompts do not fit: the longest has "
+                    f"{runtime.prompt_length(longest)} tokens, and {task.max_new_tokens} for the answer leave {room}; shorten them, "
+                    "lower max_new_tokens, or pass overlong='drop' (`--overlong drop`) to leave them out"
+                )
+            dropped += len(prompts) - len(kept)
+            changes[split] = kept
+    if not changes:
+        return task
+    observe(Event(kind="note", message=f"{dropped} prompts longer than the model reads: dropped"))
+    return task.replace(**changes, dropped={**task.dropped, "longer than the model reads": dropped})
+
+
+def _check_needs(recipe: Recipe, runtime: Runtime, task: Task, rounds: int) -> None:
+    """Everything that would fail later, said before the first token.
+
+    Raises:
+        DataError: a split is missing.
+        ModelError: the runtime cannot do what a part needs.
+        ValueError: rounds is below 1.
+    """
+    if rounds < 1:
+        raise ValueError(f"rounds is {rounds}; it is at least 1")
+    for part in recipe.stages:
+        for need in part.needs:
+            if need not in runtime.capabilities:
+                raise ModelError(
+                    f"part {part!r} needs {need!r}, which this runtime cannot do; it can {sorted(runtime.capabilities)}"
+                )
+    prompts = (*task.train, *task.gate, *task.final)
+    if any(prompt.next != "raw" for prompt in prompts) and "chat" not in runtime.capabilities:
+        raise ModelError(
+            "this model has no chat template, so conversations cannot be put to it; use an instruct model, or `--raw` prompts"
+        )
+    if recipe.steps and task.verifier is None:
+        raise DataError(
+            "the gate needs a verifier to judge held-out answers; give one (`--verifier number`, `module:function`)"
+        )
+    if recipe.steps and not task.gate:
+        raise DataError("the task has no gate split, so nothing could be promoted; hold out at least 100 prompts")
+    if not task.train and any(step.prompts is None and step.sample is not None for step in recipe.steps):
+        raise DataError("the task has no train prompts, and this recipe makes none itself; give some")
+
+
+def _record_run(
+    session: Session,
+    recipe: Recipe,
+    gate: Gate,
+    rounds: int,
+    settings: Mapping[str, Any],  # Any: JSON
+) -> None:
+    """What this run is, recorded once for each set of settings."""
+    task = session.task
+    verifier = repr(task.verifier) if task.verifier is not None else None
+    facts = {
+        "recipe": repr(recipe),
+        "method": recipe.name,
+        "recipe_key": recipe.key,
+        "gate": repr(gate),
+        "rounds": rounds,
+        "seed": session.seed,
+        "base": session.runtime.base.id,
+        "runtime": dict(session.runtime.identity),
+        "task": {
+            "name": task.name,
+            "digest": task.digest,
+            "source": dict(task.source),
+            "licence": task.licence,
+            "dropped": dict(task.dropped),
+            "verifier": verifier,
+            "sizes": {name: len(getattr(task, name)) for name in ("train", "dev", "gate", "final")},
+            "max_new_tokens": task.max_new_tokens,
+        },
+    }
+    key = digest("run", facts, function_key(task.verifier) if task.verifier is not None else None)
+    if session.ledger.get("run", key) is None:
+        first = next(iter([*task.train, *task.gate, *task.final]), None)
+        world = {
+            "settings": dict(settings),
+            "versions": {name: version(name) for name in ("sharpen", "torch", "transformers", "tokenizers", "numpy")},
+            "machine": {"system": platform.platform(), "processor": platform.machine(), "python": platform.python_version()},
+            "first_prompt": session.runtime.rendered(first) if first else None,
+        }
+        session.ledger.put("run", key, {**facts, **world})
+
+
+def _num_trained(session: Session) -> int:
+    """Examples that promoted rounds were trained on."""
+    promoted = {e.value["round"] for e in session.ledger.entries("decision") if e.value["decision"]["promote"]}
+    return sum(e.value["examples"] for e in session.ledger.entries("trained") if e.value["round"] in promoted)

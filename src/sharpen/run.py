@@ -1,0 +1,240 @@
+"""A run as it lies on disk, for whoever reads it: reports, the command line, notebooks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sharpen.errors import LedgerError
+from sharpen.ledger import Entry, Ledger
+from sharpen.types import Checkpoint, Decision, Example, Group, Report
+
+__all__ = ["Cost", "Result", "Round", "Run"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Round:
+    """What one round did.
+
+    Attributes:
+        index: from 0; -1 for the setup steps.
+        decision: the gate's.
+        looks: how often the gate split had been read, this time included; 0 where nothing was tested.
+        accounts: sampled = kept + rejected + abstained, summed over the round's passes.
+        monitors: by name, the round's monitors.
+        trained: by name, the mean training metrics.
+        gate: (candidate's, incumbent's) reports on the gate split, or None where nothing was tested.
+    """
+
+    index: int
+    candidate: str
+    incumbent: str
+    decision: Decision
+    looks: int
+    accounts: Mapping[str, float]
+    monitors: Mapping[str, float]
+    trained: Mapping[str, float]
+    gate: tuple[Report, Report] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """A figure on the final split: the headline's or a control's.
+
+    Attributes:
+        kind: `headline` or `control`.
+        name: what answered, in words.
+        cost: tokens that it took to answer the split, and to make the model.
+    """
+
+    kind: str
+    name: str
+    checkpoint: str
+    report: Report
+    cost: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """Tokens and seconds of one stage of one round."""
+
+    round: int
+    step: str
+    stage: str
+    tokens: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished or unfinished run, opened for reading.
+
+    Attributes:
+        folder: its directory.
+        facts: recipe, task, seed, versions, machine and settings, as recorded when it (last) started.
+    """
+
+    folder: Path
+    facts: Mapping[str, Any]  # Any: JSON
+    _ledger: Ledger
+
+    @classmethod
+    def open(cls, folder: Path | str) -> Run:
+        """Open a run directory.
+
+        Raises:
+            LedgerError: it is no run directory, or holds no run yet.
+        """
+        ledger = Ledger(Path(folder), read_only=True)
+        runs = ledger.entries("run")
+        if not runs:
+            raise LedgerError(f"{folder} holds no run yet; start one with `sharpen run`")
+        return cls(Path(folder), runs[-1].value, ledger)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last start came to its end."""
+        return self._ledger.get("best", "best") is not None
+
+    @property
+    def base(self) -> str:
+        """Id of the checkpoint that the run started from."""
+        return str(self.facts["base"])
+
+    @property
+    def best(self) -> Checkpoint:
+        """The promoted checkpoint; the base, without a uri, where nothing was promoted.
+
+        Raises:
+            LedgerError: the run has not come to its end.
+        """
+        entry = self._ledger.get("best", "best")
+        if entry is None:
+            raise LedgerError(f"{self.folder} has not come to its end; run the same `sharpen run` command again")
+        checkpoint = str(entry.value["checkpoint"])
+        saved = self._ledger.get("checkpoint", checkpoint)
+        if saved is None:
+            return Checkpoint(id=checkpoint)
+        return Checkpoint(id=checkpoint, uri=str(self._ledger.folder_of(saved)), parent=saved.value["parent"])
+
+    @property
+    def rounds(self) -> Sequence[Round]:
+        """Every round that has its decision, in order."""
+        return [self._round(entry) for entry in self._ledger.entries("decision")]
+
+    @property
+    def results(self) -> Sequence[Result]:
+        """Figures on the final split, headline first."""
+        found = [
+            Result(
+                kind=entry.value["kind"],
+                name=entry.value["name"],
+                checkpoint=entry.value["checkpoint"],
+                report=self._ledger.items(entry)[0],
+                cost=entry.value["cost"],
+            )
+            for entry in self._ledger.entries("result")
+        ]
+        return sorted(found, key=lambda result: result.kind != "headline")
+
+    def result(self, name: str) -> Result | None:
+        """The result of that name, or None."""
+        return next((result for result in self.results if result.name == name), None)
+
+    @property
+    def costs(self) -> Sequence[Cost]:
+        """Tokens and seconds by round, step and stage, over all starts of this run."""
+        sums: dict[tuple[int, str, str], list[float]] = {}
+        for entry in self._ledger.entries("block"):
+            value = entry.value
+            key = (value["round"], value["step"], value["stage"])
+            pair = sums.setdefault(key, [0.0, 0.0])
+            pair[0], pair[1] = pair[0] + value["tokens"], pair[1] + value["seconds"]
+        for entry in self._ledger.entries("trained"):
+            value = entry.value
+            pair = sums.setdefault((value["round"], value["step"], "train"), [0.0, 0.0])
+            pair[0], pair[1] = pair[0] + value["num_tokens"], pair[1] + value["seconds"]
+        return [
+            Cost(round=key[0], step=key[1], stage=key[2], tokens=int(tokens), seconds=seconds)
+            for key, (tokens, seconds) in sums.items()
+        ]
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """Sentences that the loop recorded: what was dropped, what was withdrawn."""
+        notes = [str(entry.value["message"]) for entry in self._ledger.entries("note")]
+        return [*notes, *(f"{count} prompts left out: {why}" for why, count in self.facts["task"]["dropped"].items())]
+
+    @property
+    def final_reads(self) -> int:
+        """How often the final split was read; the headline is the first."""
+        return len(self._ledger.entries("read"))
+
+    def groups(self, round: int) -> Sequence[Group]:
+        """Scored groups of a round, over all its passes."""
+        return [group for entry in self._stages(round, "groups") for group in self._ledger.items(entry)]
+
+    def examples(self, round: int | None = None) -> Sequence[Example]:
+        """Examples that were trained on in a round, or in all promoted rounds."""
+        promoted = [one.index for one in self.rounds if one.decision.promote]
+        wanted = promoted if round is None else [round]
+        return [item for index in wanted for entry in self._stages(index, "select") for item in self._ledger.items(entry)]
+
+    def close(self) -> None:
+        """Close the database."""
+        self._ledger.close()
+
+    def _stages(self, round: int, slot: str) -> list[Entry]:
+        """The last stage of that slot in each pass of each step of the round."""
+        last: dict[tuple[int, str], Entry] = {}
+        slots = ("sample", "feedback") if slot == "groups" else (slot,)
+        for entry in self._ledger.entries("stage"):
+            value = entry.value
+            if value["round"] == round and value["slot"] in slots:
+                last[value["pass"], value["step"]] = entry
+        return list(last.values())
+
+    def _round(self, entry: Entry) -> Round:
+        value = entry.value
+        index = value["round"]
+        told = value["decision"]
+        decision = Decision(
+            promote=told["promote"],
+            test=told["test"],
+            reason=told["reason"],
+            numbers=told["numbers"],
+            failed_guards=tuple(told["failed_guards"]),
+            hint=told["hint"],
+        )
+        passes = [one.value for one in self._ledger.entries("pass") if one.value["round"] == index]
+        measured = [one.value["numbers"] for one in self._ledger.entries("monitors") if one.value["round"] == index]
+        trained = [one.value["metrics"] for one in self._ledger.entries("trained") if one.value["round"] == index]
+        return Round(
+            index=index,
+            candidate=value["candidate"],
+            incumbent=value["incumbent"],
+            decision=decision,
+            looks=value["looks"],
+            accounts=_combined([one["accounts"] for one in passes], mean=False),
+            monitors=_combined([one["monitors"] for one in passes], mean=True) | _combined(measured, mean=True),
+            trained=_combined(trained, mean=True),
+            gate=self._gate_reports(value["candidate"], value["incumbent"]) if value["looks"] else None,
+        )
+
+    def _gate_reports(self, candidate: str, incumbent: str) -> tuple[Report, Report] | None:
+        found: dict[str, Report] = {}
+        for entry in self._ledger.entries("report"):
+            if entry.value["split"] == "gate" and entry.value["checkpoint"] in (candidate, incumbent):
+                found[entry.value["checkpoint"]] = self._ledger.items(entry)[0]
+        return (found[candidate], found[incumbent]) if len(found) == 2 else None
+
+
+def _combined(columns: Sequence[Mapping[str, float]], *, mean: bool) -> dict[str, float]:
+    """Sum or mean by name over those that have it."""
+    values: dict[str, list[float]] = {}
+    for column in columns:
+        for name, value in column.items():
+            values.setdefault(name, []).append(value)
+    return {name: sum(found) / (len(found) if mean else 1) for name, found in values.items()}

@@ -1,0 +1,44 @@
+"""Demonstrations made of the train prompts' targets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from sharpen.parts import part
+from sharpen.protocols import Round
+from sharpen.types import Completion, Demonstration, Group, Row
+
+__all__ = ["seed_demonstrations"]
+
+
+@part(reads=("task",))
+def seed_demonstrations(num_prompts: int | None = None) -> Callable[[Sequence[Group], Round], Sequence[Demonstration]]:
+    """The task's given demonstrations or, where it has none, its targets as answers to the train prompts.
+
+    Args:
+        num_prompts: targets taken at most, in an order that the seed fixes; None takes all. Given demonstrations are all taken.
+
+    Raises:
+        ValueError: when it runs, the task has neither demonstrations nor targets.
+    """
+
+    def stage(groups: Sequence[Group], round: Round) -> Sequence[Demonstration]:
+        task = round.task
+        given = [example for example in task.examples if isinstance(example, Demonstration)]
+        if given:
+            return given
+        known = sorted((prompt for prompt in task.train if prompt.target is not None), key=lambda prompt: prompt.id)
+        if not known:
+            raise ValueError(f"task {task.name!r} has neither demonstrations nor targets; give some, or use a method that needs none")
+        order = round.rng("targets").permutation(len(known))[:num_prompts]
+        return [
+            Demonstration(
+                row=Row(
+                    prompt=known[place],
+                    completion=Completion(segments=(), text=known[place].target or "", finish="given", prompt_id=known[place].id),
+                )
+            )
+            for place in order.tolist()
+        ]
+
+    return stage

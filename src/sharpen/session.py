@@ -1,0 +1,387 @@
+"""An open run: the ledger, the runtime, the roles, and the ways to run a stage, train a step and get weights back.
+
+Everything is looked up before it is done. A checkpoint is known by what made it, so weights that are nowhere on disk are made
+again from filed examples, and nothing is sampled twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from sharpen.digest import digest
+from sharpen.errors import DamagedError, ModelError
+from sharpen.events import Event, Observer
+from sharpen.filed import FiledPolicy, Scope
+from sharpen.ledger import Ledger
+from sharpen.ledger.codec import to_plain
+from sharpen.parts import Part, Step, objective_key
+from sharpen.protocols import Policy, Runtime
+from sharpen.tasks import Task
+from sharpen.types import Checkpoint, Example, Group, Report, Row
+
+__all__ = ["Made", "Session", "View", "accounts", "derived_seed"]
+
+_SAVE_EVERY_S = 180.0  # seconds of training between resume points; it changes no result
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """A stage's output and the digest that identifies it."""
+
+    items: Sequence[Any]  # Any: prompts, groups or examples
+    digest: str
+
+
+@dataclass(kw_only=True)
+class Session:
+    """The resources of one running `improve` call.
+
+    Attributes:
+        roles: by role the id of the checkpoint that fills it now.
+        past: by (step, slot) what earlier passes held: digests and how to read them.
+    """
+
+    ledger: Ledger
+    runtime: Runtime
+    task: Task
+    seed: int
+    observe: Observer
+    roles: dict[str, str] = field(default_factory=dict)
+    past: dict[tuple[str, str], list[Made]] = field(default_factory=dict)
+    _replays: dict[str, Callable[[], None]] = field(default_factory=dict)
+    _saved_at: float = field(default_factory=time.monotonic)
+
+    def stage(self, part: Part[Any, Any], value: Made, place: View, slot: str) -> Made:
+        """The part's output for this value: read where it is on file, else made and filed. Chains are opened."""
+        for inner in part.stages or (part,):
+            value = self._one_stage(inner, value, dataclasses.replace(place, part=inner, slot=slot))
+        return value
+
+    def _one_stage(self, part: Part[Any, Any], value: Made, view: View) -> Made:
+        reads = {name: self._read_digest(name) for name in part.reads}
+        key = digest("stage", part.key, value.digest, reads, view.seed, self.task.max_new_tokens, self.runtime.identity)
+        entry = self.ledger.get("stage", key)
+        if entry is not None:
+            with contextlib.suppress(DamagedError):  # withdrawn and recorded by the ledger; made again below
+                return Made(items=self.ledger.items(entry), digest=entry.value["digest"])
+        self.observe(Event(kind="stage", round=view.index, step=view.step_name, stage=part.name))
+        began = time.perf_counter()
+        items = list(part(value.items, view))
+        content = digest("content", [to_plain(item) for item in items])
+        facts = {
+            "part": repr(part),
+            "slot": view.slot,
+            "round": view.index,
+            "pass": view.step,
+            "step": view.step_name,
+            "input": value.digest,
+            "digest": content,
+            "in": len(value.items),
+            "out": len(items),
+            "seconds": time.perf_counter() - began,
+        }
+        self.ledger.put("stage", key, facts, items)
+        return Made(items=items, digest=content)
+
+    def _read_digest(self, name: str) -> object:
+        if name == "task":
+            return self.task.visible.digest
+        if name.startswith("past:"):
+            step, _, slot = name.removeprefix("past:").partition(".")
+            return [made.digest for made in self.past.get((step, slot), [])]
+        return self.checkpoint_of(name)
+
+    def filed_value(self, kind: str, key: str) -> object:
+        """The one value of a row's file, or None where there is no standing row (a damaged one has just been withdrawn)."""
+        entry = self.ledger.get(kind, key)
+        if entry is None:
+            return None
+        with contextlib.suppress(DamagedError):
+            return self.ledger.items(entry)[0]
+        return None
+
+    def note(self, message: str, place: View) -> None:
+        """Record a sentence for the report, once."""
+        key = digest("note", message, place.index, place.step)
+        if self.ledger.get("note", key) is None:
+            self.ledger.put("note", key, {"message": message, "round": place.index})
+
+    def result(self, kind: str, name: str, checkpoint: str, report: Report, **cost: float) -> None:
+        """File a figure on the final split, and tell."""
+        key = digest("result", kind, name)
+        tokens = sum(len(completion.token_ids) for completion in report.completions)
+        entry = self.ledger.get("result", key)
+        if entry is None or entry.value["checkpoint"] != checkpoint:
+            facts = {"kind": kind, "name": name, "checkpoint": checkpoint, "cost": {"answer_tokens": tokens, **cost}}
+            self.ledger.put("result", key, facts, [report])
+        outcomes = [score for score in report.outcomes["accuracy"] if score is not None]
+        accuracy = sum(outcomes) / max(1, len(outcomes))
+        numbers = {"accuracy": accuracy, "prompts": float(len(report.prompt_ids))}
+        self.observe(Event(kind="held-out", stage=kind, numbers=numbers, message=name))
+
+    def view(self, *, index: int, step: int = 0, step_name: str) -> View:
+        """Where in the run we are."""
+        return View(session=self, index=index, step=step, step_name=step_name)
+
+    @contextlib.contextmanager
+    def acting(self, checkpoint: str) -> Iterator[None]:
+        """Let a checkpoint fill the role `current` for a while."""
+        before = self.roles["current"]
+        self.roles["current"] = checkpoint
+        try:
+            yield
+        finally:
+            self.roles["current"] = before
+
+    def checkpoint_of(self, role: str) -> str:
+        """Id of the weights that fill a role now.
+
+        Raises:
+            ValueError: nothing fills it.
+        """
+        if role not in self.roles:
+            raise ValueError(f"no checkpoint fills the role {role!r}; there are {sorted(self.roles)}")
+        return self.roles[role]
+
+    def policy(self, checkpoint: str, scope: Scope) -> FiledPolicy:
+        """The filed policy of a checkpoint."""
+
+        def on_block(done: int, total: int, tokens: int) -> None:
+            self.observe(
+                Event(
+                    kind="progress",
+                    round=scope.round,
+                    step=scope.step,
+                    stage=scope.stage,
+                    done=done,
+                    total=total,
+                    tokens=tokens,
+                )
+            )
+
+        return FiledPolicy(
+            checkpoint=checkpoint,
+            ledger=self.ledger,
+            runtime=self.runtime,
+            realise=self.realise,
+            scope=scope,
+            on_block=on_block,
+        )
+
+    def realise(self, checkpoint: str) -> Policy:
+        """The policy itself: from memory, from disk, or trained again from filed examples."""
+        return self.runtime.load(self.available(checkpoint))
+
+    def available(self, checkpoint: str) -> Checkpoint:
+        """The checkpoint, in memory or on disk now.
+
+        Raises:
+            ModelError: nothing on file says how it was made.
+        """
+        if checkpoint == self.runtime.base.id:
+            return self.runtime.base
+        if not self.runtime.holds(checkpoint):
+            saved = self.saved_checkpoint(checkpoint)
+            if saved is not None:
+                return saved
+            if checkpoint not in self._replays:
+                raise ModelError(
+                    f"checkpoint {checkpoint} is neither on disk nor made by this recipe; run the same command again"
+                )
+            self._replays[checkpoint]()
+        return Checkpoint(id=checkpoint)
+
+    def saved_checkpoint(self, checkpoint: str) -> Checkpoint | None:
+        """The checkpoint as it lies on disk, its checksum tested, or None."""
+        entry = self.ledger.get("checkpoint", checkpoint)
+        if entry is None:
+            return None
+        try:
+            return Checkpoint(id=checkpoint, uri=str(self.ledger.folder_of(entry)), parent=entry.value["parent"])
+        except DamagedError:
+            return None  # withdrawn and recorded by the ledger; trained again from filed examples
+
+    def save(self, checkpoint: str, parent: str | None, *, optimizer: bool, place: View) -> None:
+        """Write a checkpoint's weights (and optimiser state), unless they are on disk or are the base's."""
+        if checkpoint == self.runtime.base.id or self.ledger.get("checkpoint", checkpoint):
+            return
+        self.realise(checkpoint)
+        facts = {"parent": parent, "round": place.index, "pass": place.step, "step": place.step_name}
+        entry = self.ledger.put_folder(
+            "checkpoint", checkpoint, facts, lambda folder: self.runtime.save(checkpoint, folder, optimizer=optimizer)
+        )
+        self.runtime.saved(checkpoint, str(self.ledger.folder / str(entry.path)))
+        self._saved_at = time.monotonic()
+
+    def prune(self, keep: set[str]) -> None:
+        """Delete saved weights that no role needs; they can be trained again."""
+        for entry in self.ledger.entries("checkpoint"):
+            if entry.key not in keep:
+                self.ledger.withdraw(entry, "no role needs it")
+
+    def train(self, step: Step[Any], examples: Made, place: View) -> str:
+        """Id of the checkpoint that this step makes; it is trained now unless the ledger knows what it did.
+
+        Raises:
+            DivergedError: the loss stopped being a number.
+        """
+        start = self.checkpoint_of(step.start)
+        objective = step.objective
+        assert objective is not None
+        roles = {name: self.checkpoint_of(name) for name in objective.columns if name not in ("sampler", "entropies")}
+        seed = derived_seed(self.seed, place.index, place.step, step.name, "train")
+        key = (start, objective_key(objective), step.training, examples.digest, roles, step.optimizer, seed)
+        result = digest("trained", key, self.runtime.identity)
+
+        def run() -> None:
+            entered = [_entered(example, self.runtime) for example in examples.items]
+            rows = [row for example in entered for row in example.rows]
+            scored = self._scored(rows, objective.columns, at_sampling=objective.at_sampling_temperature, place=place)
+            origin = self.available(start)
+
+            def progress(done: int, total: int) -> None:
+                self.observe(Event(kind="progress", round=place.index, step=step.name, stage="train", done=done, total=total))
+
+            trained = self.runtime.train(
+                origin,
+                entered,
+                objective,
+                step.training,
+                scored=scored,
+                carried=step.optimizer == "carried",
+                result=result,
+                seed=seed,
+                progress=progress,
+            )
+            if self.ledger.get("trained", result) is None:
+                facts = dataclasses.asdict(trained)
+                facts |= {"start": start, "round": place.index, "pass": place.step, "step": step.name}
+                self.ledger.put("trained", result, {**facts, "examples": len(entered), "rows": len(rows)})
+
+        self._replays[result] = run
+        if self.ledger.get("trained", result) is None:
+            self.observe(Event(kind="stage", round=place.index, step=step.name, stage="train", total=len(examples.items)))
+            run()
+        entry = self.ledger.get("trained", result)
+        assert entry is not None
+        numbers = {**entry.value["metrics"], "examples": float(entry.value["examples"])}
+        self.observe(Event(kind="trained", round=place.index, step=step.name, stage="train", numbers=numbers))
+        if self.runtime.holds(result) and time.monotonic() - self._saved_at > _SAVE_EVERY_S:
+            self.save(result, start, optimizer=step.optimizer == "carried", place=place)
+        return result
+
+    def _scored(
+        self, rows: Sequence[Row], columns: Sequence[str], *, at_sampling: bool, place: View
+    ) -> dict[str, list[tuple[float, ...]]]:
+        """By column name, one tuple of log-probabilities per row."""
+        scored: dict[str, list[tuple[float, ...]]] = {}
+        for name in columns:
+            if name == "entropies":
+                continue
+            if name == "sampler":
+                scored[name] = [_sampler_logprobs(row) for row in rows]
+                continue
+            scope = Scope(round=place.index, step=place.step_name, stage=f"score under {name}")
+            found = self.policy(self.checkpoint_of(name), scope).score(rows, at_sampling_temperature=at_sampling)
+            scored[name] = [scores.logprobs for scores in found]
+        return scored
+
+
+def _sampler_logprobs(row: Row) -> tuple[float, ...]:
+    if row.completion.logprobs is None:
+        raise ValueError(
+            f"the objective needs the sampler's log-probabilities, and a completion of prompt {row.prompt.text[:60]!r} is foreign "
+            "text without them; train on it with an objective for demonstrations or preferences"
+        )
+    return row.completion.logprobs
+
+
+def _entered(example: Example, runtime: Runtime) -> Any:  # Any: the same kind of example
+    """The example with given text tokenised, once, under its training prompt."""
+    changes = {}
+    for field_ in dataclasses.fields(example):  # type: ignore[arg-type]  # examples are dataclasses
+        row = getattr(example, field_.name)
+        if isinstance(row, Row) and not row.completion.segments:
+            entered = runtime.encode(row.prompt, row.completion.text)
+            changes[field_.name] = dataclasses.replace(row, completion=entered)
+    return dataclasses.replace(example, **changes) if changes else example  # type: ignore[type-var]  # as above
+
+
+def derived_seed(*keys: object) -> int:
+    """A 60-bit seed from the keys alone."""
+    return int(digest("seed", keys)[:15], 16)
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """The round as one part may see it: a role, past step or the task that it did not declare is refused."""
+
+    session: Session
+    index: int
+    step: int
+    step_name: str
+    slot: str = ""
+    part: Part[Any, Any] | None = None
+
+    @property
+    def seed(self) -> int:
+        """The seed of this slot of this pass."""
+        return derived_seed(self.session.seed, self.index, self.step, self.step_name, self.slot)
+
+    @property
+    def run_seed(self) -> int:
+        """The seed of the whole run."""
+        return self.session.seed
+
+    @property
+    def max_new_tokens(self) -> int:
+        """Tokens that an answer of this task may take."""
+        return self.session.task.max_new_tokens
+
+    @property
+    def task(self) -> Task:
+        """The task without its held-out splits."""
+        self._declared("task")
+        return self.session.task.visible
+
+    def policy(self, role: str) -> Policy:
+        """The policy in that role."""
+        self._declared(role)
+        stage = self.part.name if self.part else self.slot
+        scope = Scope(round=self.index, step=self.step_name, stage=stage)
+        return self.session.policy(self.session.checkpoint_of(role), scope)
+
+    def rng(self, name: str, *keys: object) -> np.random.Generator:
+        """A generator that depends on the run's seed, the round, the step, the name and the keys alone."""
+        return np.random.Generator(np.random.Philox(key=derived_seed(self.seed, name, *keys)))
+
+    def past(self, step: str, slot: Literal["prompts", "groups", "examples"]) -> Sequence[Sequence[Any]]:
+        """What that slot held in each earlier pass, oldest first."""
+        self._declared(f"past:{step}.{slot}")
+        return [made.items for made in self.session.past.get((step, slot), [])]
+
+    def _declared(self, name: str) -> None:
+        if self.part is not None and name not in self.part.reads:
+            raise ValueError(
+                f"part {self.part.name!r} reads {name!r} without saying so; declare it: @part(reads=({name!r},)), so that a change "
+                "of it is noticed"
+            )
+
+
+def accounts(groups: Sequence[Group], examples: Sequence[Example]) -> Mapping[str, float]:
+    """What became of a pass's completions: sampled = kept + rejected + abstained."""
+    kept = {row.completion.id for example in examples for row in example.rows}
+    numbers = {"sampled": 0.0, "kept": 0.0, "rejected": 0.0, "abstained": 0.0}
+    for group in groups:
+        rewards = group.scores.get("reward", (0.0,) * len(group.completions))
+        for completion, reward in zip(group.completions, rewards, strict=True):
+            numbers["sampled"] += 1
+            numbers["kept" if completion.id in kept else "abstained" if reward is None else "rejected"] += 1
+    return numbers
