@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from sharpen.digest import digest
+from sharpen.digest import derived_seed, digest
 from sharpen.errors import DamagedError, ModelError
 from sharpen.events import Event, Observer
 from sharpen.filed import FiledPolicy, Scope
@@ -26,7 +26,7 @@ from sharpen.protocols import Policy, Runtime
 from sharpen.tasks import Task
 from sharpen.types import Checkpoint, Example, Group, Report, Row
 
-__all__ = ["Made", "Session", "View", "accounts", "derived_seed"]
+__all__ = ["Made", "Session", "View", "accounts"]
 
 _SAVE_EVERY_S = 180.0  # seconds of training between resume points; it changes no result
 
@@ -312,11 +312,6 @@ def _entered(example: Example, runtime: Runtime) -> Any:  # Any: the same kind o
             entered = runtime.encode(row.prompt, row.completion.text)
             changes[field_.name] = dataclasses.replace(row, completion=entered)
     return dataclasses.replace(example, **changes) if changes else example  # type: ignore[type-var]  # as above
-
-
-def derived_seed(*keys: object) -> int:
-    """A 60-bit seed from the keys alone."""
-    return int(digest("seed", keys)[:15], 16)
 
 
 @dataclass(frozen=True, kw_only=True)

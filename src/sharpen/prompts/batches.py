@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from sharpen.digest import derived_seed
 from sharpen.parts import part
 from sharpen.protocols import Round
-from sharpen.session import derived_seed
 from sharpen.types import Prompt
 
 __all__ = ["batch", "everything"]
