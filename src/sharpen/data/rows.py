@@ -1,0 +1,217 @@
+"""Rows as read: unique, and with what was left out counted."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sharpen.data.fields import ALIASES, KNOWN, DataRow, data_row, nearest
+from sharpen.data.files import clean, file_rows
+from sharpen.errors import DataError
+from sharpen.types import Prompt
+
+__all__ = ["DataRow", "Rows", "characters", "drop_long", "need_targets", "prompt_rows", "read_rows"]
+
+Scalar = str | int | float | bool | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """Rows in the order in which they were read.
+
+    Attributes:
+        name: for people (the file's stem).
+        rows: each with its prompt and any given texts. The same prompt stands in several rows only under different given texts.
+        source: where they came from; `num_rows` is how many there were: `len(rows)` and `dropped` add up to it.
+        dropped: by reason, how many rows were left out.
+        licence: licence of the prompts, or None where unknown.
+    """
+
+    name: str
+    rows: tuple[DataRow, ...]
+    source: Mapping[str, Scalar] = field(default_factory=dict)
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    licence: str | None = None
+
+    @property
+    def prompts(self) -> tuple[Prompt, ...]:
+        """The different prompts, in order of first appearance."""
+        found: dict[str, Prompt] = {}
+        for row in self.rows:
+            found.setdefault(row.prompt.id, row.prompt)
+        return tuple(found.values())
+
+
+def read_rows(
+    source: str | Path | Iterable[Mapping[str, object]],
+    columns: Mapping[str, str] | None = None,
+    *,
+    raw: bool = False,
+) -> Rows:
+    """The rows of a JSONL, CSV or Parquet file, of a list of dicts, or of a `datasets.Dataset`.
+
+    Columns go by the ecosystem's names. `prompt` (text, or a list of messages) or `messages` is what is asked; `target` (text or a
+    number) is the gold answer; `completion`, or `chosen` and `rejected`, are given answers; a conversation that ends with the
+    assistant gives its last message as the completion; `id` and `options` (a list of labels) are optional. Any other column goes to
+    the prompt's tags: scalars as they are, lists and objects as JSON text.
+
+    A row that repeats another (same prompt, target and given texts), or whose chosen and rejected texts are equal, is dropped and
+    counted.
+
+    Args:
+        columns: by our name, the name that it has here: `{"prompt": "question", "target": "answer"}`.
+        raw: prompts are texts to go on from, without a chat template.
+
+    Raises:
+        DataError: a file or row cannot be used as it is; two rows have one id, or one prompt and two targets; no row has a column
+            that `columns` names; there are no rows.
+        ValueError: `columns` maps a name that is none of ours.
+
+    >>> rows = read_rows([{"question": "2 + 2?", "target": 4, "level": "easy"}], {"prompt": "question"})
+    >>> rows.prompts[0].target, rows.prompts[0].tags
+    ('4', {'level': 'easy'})
+    """
+    for ours in columns or {}:
+        if ours not in KNOWN:
+            raise ValueError(f"columns maps {ours!r}, which is none of {', '.join(KNOWN)}{_hint(ours, KNOWN)}")
+    name, origin, entries = _opened(source)
+    found = [data_row(where, row, raw=raw) for where, row in _renamed(name, entries, columns or {})]
+    return _collected(name, found, origin)
+
+
+def prompt_rows(prompts: Iterable[Prompt], *, name: str = "prompts") -> Rows:
+    """Prompts that Python code made, as rows: checked and made unique as those of a file.
+
+    Raises:
+        DataError: two prompts have one id in their tags, or are equal but for their target; there are none.
+    """
+    found = [DataRow(where=f"prompt {number}", prompt=prompt) for number, prompt in enumerate(prompts, start=1)]
+    return _collected(name, found, {})
+
+
+def _collected(name: str, found: list[DataRow], origin: Mapping[str, Scalar]) -> Rows:
+    if not found:
+        raise DataError(f"{name} holds no rows; give at least one prompt")
+    _check_ids(found)
+    differing = [row for row in found if row.chosen is None or row.chosen != row.rejected]
+    rows = _unique(differing)
+    if not rows:
+        raise DataError(
+            f"in all {len(found)} rows of {name} the chosen text equals the rejected one; there is nothing to learn"
+        )
+    dropped = {"chosen equals rejected": len(found) - len(differing), "repeated row": len(differing) - len(rows)}
+    return Rows(
+        name=Path(name).stem,
+        rows=rows,
+        source={**origin, "num_rows": len(found)},
+        dropped={reason: count for reason, count in dropped.items() if count},
+    )
+
+
+def characters(prompt: Prompt) -> int:
+    """Characters of all messages."""
+    return sum(len(message.text) for message in prompt.messages)
+
+
+def drop_long(rows: Rows, limit: int, length: Callable[[Prompt], int] = characters, *, unit: str = "characters") -> Rows:
+    """The rows whose prompt is at most `limit` long by `length`, which counts in `unit`; the others are counted.
+
+    >>> short = drop_long(read_rows([{"prompt": "short"}, {"prompt": "much too long"}]), 8)
+    >>> len(short.rows), short.dropped
+    (1, {'prompt longer than 8 characters': 1})
+    """
+    kept = tuple(row for row in rows.rows if length(row.prompt) <= limit)
+    num_long = len(rows.rows) - len(kept)
+    if not kept:
+        raise DataError(f"all {num_long} prompts of {rows.name} are longer than {limit} {unit}; raise the limit")
+    dropped = Counter(rows.dropped)
+    dropped[f"prompt longer than {limit} {unit}"] += num_long
+    return dataclasses.replace(rows, rows=kept, dropped={reason: count for reason, count in dropped.items() if count})
+
+
+def need_targets(rows: Rows) -> None:
+    """Check that every row has a target, for verifiers that compare with one.
+
+    Raises:
+        DataError: a row has none; the message names a column that may hold it.
+    """
+    for row in rows.rows:
+        if row.prompt.target is None:
+            others = sorted(row.prompt.tags.keys() - {"id"})
+            hint = next((name for name in ALIASES["target"] if name in others), None)
+            way = f"if {hint!r} holds it, say columns={{'target': {hint!r}}}" if hint else "add a column 'target'"
+            raise DataError(f"{row.where}: has no target to check answers against (columns: {others}); {way}")
+
+
+def _opened(
+    source: str | Path | Iterable[Mapping[str, object]],
+) -> tuple[str, dict[str, Scalar], Iterator[tuple[str, Mapping[str, object]]]]:
+    if isinstance(source, (str, Path)):
+        path = Path(source).expanduser()
+        entries = file_rows(path)
+        with_sha = {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()} if path.is_file() else {}
+        return str(path), {"file": str(path), **with_sha}, entries
+    if isinstance(source, Mapping):
+        raise DataError(
+            f"rows are one {type(source).__name__} of {sorted(map(str, source))[:5]}; choose a split, or give a list"
+        )
+    numbered = ((f"row {number}", clean(f"row {number}", row)) for number, row in enumerate(source, start=1))
+    return "rows", {"rows": type(source).__name__}, numbered
+
+
+def _renamed(
+    name: str, entries: Iterator[tuple[str, Mapping[str, object]]], columns: Mapping[str, str]
+) -> Iterator[tuple[str, Mapping[str, object]]]:
+    seen: set[str] = set()
+    for where, row in entries:
+        seen |= row.keys()
+        renamed = dict(row)
+        for ours, theirs in columns.items():
+            if theirs != ours and theirs in row:
+                if row.get(ours) is not None:
+                    raise DataError(f"{where}: has {ours!r}, and columns maps {theirs!r} to it; rename one of the two")
+                renamed[ours] = renamed.pop(theirs)
+        yield where, renamed
+        if len(seen) > 4096:
+            raise DataError(f"{where}: rows have more than 4096 different columns so far; give each row the same columns")
+    for ours, theirs in columns.items():
+        if seen and theirs not in seen:
+            raise DataError(f"{name} has no column {theirs!r} for {ours!r}; it has {sorted(seen)}{_hint(theirs, sorted(seen))}")
+
+
+def _hint(name: str, names: Sequence[str]) -> str:
+    close = nearest(name, names)
+    return f"; did you mean {close!r}?" if close else ""
+
+
+def _check_ids(rows: Iterable[DataRow]) -> None:
+    seen: dict[Scalar, str] = {}
+    for row in rows:
+        own = row.prompt.tags.get("id")
+        if own is not None and seen.setdefault(own, row.where) != row.where:
+            raise DataError(f"{row.where}: id {own!r} is that of {seen[own]} too; give each row its own id")
+
+
+def _unique(rows: Iterable[DataRow]) -> tuple[DataRow, ...]:
+    """Rows without repetitions, each prompt with the target that any of its rows gives."""
+    targets: dict[str, tuple[str, str]] = {}
+    kept: dict[tuple[str | None, ...], DataRow] = {}
+    for row in rows:
+        target, key = row.prompt.target, row.prompt.id
+        if target is not None:
+            known, where = targets.setdefault(key, (target, row.where))
+            if known != target:
+                raise DataError(
+                    f"{row.where}: asks the same as {where} ({row.prompt.text[:60]!r}) with the target {target!r} instead of "
+                    f"{known!r}; correct one or remove it"
+                )
+        kept.setdefault((key, row.completion, row.chosen, row.rejected), row)
+    found = []
+    for row in kept.values():
+        target = targets.get(row.prompt.id, (None,))[0]
+        found.append(dataclasses.replace(row, prompt=dataclasses.replace(row.prompt, target=target)))
+    return tuple(found)
