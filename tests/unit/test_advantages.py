@@ -51,10 +51,19 @@ def test_reinforce_is_the_reward_itself_also_where_rewards_are_equal():
 
 @pytest.mark.parametrize(("baseline", "scale"), NORMALISED)
 def test_pitfall_18_equal_rewards_have_advantage_exactly_zero(baseline, scale):
-    for rewards in ([0.3] * 5, [0.1 + 0.2, 0.3, 0.3], [1.0, 1.0 + 1e-7], [1e9, 1e9 + 50], [1.0], [None, 1.0], [0.0, 0.0]):
+    for rewards in (
+        [0.3] * 5,
+        [0.1 + 0.2, 0.3, 0.3],
+        [1.0, 1.0 + 1e-7],
+        [0.0, 1e-7],
+        [1e9, 1e9 + 50],
+        [1.0],
+        [None, 1.0],
+        [0.0, 0.0],
+    ):
         found = advantages(rewards, baseline=baseline, scale=scale)
         assert [a for a in found if a is not None] == [0.0] * sum(r is not None for r in rewards)
-    for rewards in ([1.0, 1.0 + 3e-7], [0.0, 3e-7], [1e9, 1e9 + 200]):
+    for rewards in ([1.0, 1.0 + 3e-7], [0.0, 1.5e-7], [1e9, 1e9 + 200]):
         assert advantages(rewards, baseline=baseline, scale=scale)[0] < 0.0
 
 

@@ -90,3 +90,16 @@ def test_bad_weights_are_refused(weight):
 def test_an_unknown_mean_is_refused():
     with pytest.raises(ValueError, match=r"NLL\(per='word'\) is unknown; per is one of token, sequence"):
         NLL(per="word")
+
+
+def test_a_sequence_of_less_than_one_token_of_weight_is_still_a_mean():
+    examples = [demonstration([0.25, 0.0])]
+    assert value(NLL(per="sequence"), examples, columns(examples, [[-3.0, -9.0]])).item() == pytest.approx(3.0)
+
+
+def test_it_is_a_frozen_value_that_shows_itself():
+    assert repr(NLL(per="sequence")) == "NLL(per='sequence')"
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        NLL().per = "sequence"
+    with pytest.raises(TypeError):
+        NLL("token")

@@ -21,6 +21,7 @@ def cast(answers, **numbers):
 def test_the_majority_wins_with_its_share_and_margin():
     assert vote(cast("7773573x")) == Vote(winner="7", share=0.5, margin=0.25)
     assert vote(cast("77")) == Vote(winner="7", share=1.0, margin=1.0)
+    assert vote([Ballot(answer="a"), Ballot(answer="b", weight=1.5)]).share == 0.6
     assert vote(cast(["a", "b", "b"])) == Vote(winner="b", share=2 / 3, margin=pytest.approx(1 / 3))
 
 
@@ -58,6 +59,15 @@ def test_ties_go_to_the_likelier_answer_by_mean_then_to_the_lowest_index():
         )
         == tied
     )
+    # a's two voters are each likelier than b's single one, though together they are not
+    uneven = [
+        Ballot(answer="a", confidence=-1.0),
+        Ballot(answer="a", confidence=-1.0),
+        Ballot(answer="b", weight=2.0, confidence=-1.5),
+    ]
+    assert vote(uneven).winner == "a"
+    late = [Ballot(answer="a", index=3), Ballot(answer="b", index=2), Ballot(answer="a", index=9), Ballot(answer="b", index=12)]
+    assert vote(late) == tied
     assert vote([Ballot(answer="b", index=0), Ballot(answer="a", index=0)]).winner == "a"
 
 

@@ -42,7 +42,7 @@ def consistency(
     """Each group with the signal C in [0, 1]: how far two scores rank its completions alike; 0.5 is no agreement.
 
     C = (tau + 1) / 2 with Kendall's tau over the completions that have both scores: the soft label of CREAM (Wang et al. 2024,
-    arXiv 2410.12735, section 4). It can fall below 0.5; a loss with that label favours the rejected side. A group with fewer
+    arXiv 2410.12735). It can fall below 0.5; a loss with that label favours the rejected side. A group with fewer
     than two such completions has no tau and does not enter a mean.
 
     Args:

@@ -38,7 +38,7 @@ class DPO:
         reference: the role whose log-probabilities are `ref`.
     """
 
-    beta: float = 0.1  # Rafailov et al.: "beta = 0.1" for dialogue
+    beta: float = 0.1  # beta of the source, appendix B (0.5 for TL;DR)
     _: KW_ONLY
     reference: str = "incumbent"
 

@@ -41,7 +41,8 @@ class PolicyGradient:
     - `seq-mean-token-sum`: the rows;
     - `token-sum-norm`: the rows times the constant `max_tokens` (Dr. GRPO).
 
-    A row without trained tokens is not counted; a row whose advantages are 0 is. With one optimiser step per batch r = 1, and
+    A row without trained tokens is not counted; a row whose advantages are 0 is. Such a row adds exactly 0 to `policy` and to its
+    gradient, so that with no other term a runtime may leave out its forward pass. With one optimiser step per batch r = 1, and
     `policy` is REINFORCE. GRPO is both clips equal (Shao et al. 2024, arXiv 2402.03300, equation 3); clip_high > clip_low is
     DAPO's clip-higher (Yu et al. 2025, arXiv 2503.14476); Dr. GRPO: Liu et al. 2025, arXiv 2503.20783; RLOO: Ahmadian et al.
     2024, arXiv 2402.14740; dual clip: Ye et al. 2020, arXiv 1912.09729; k3: Schulman 2020. Only k3 is offered as a loss: the
@@ -62,7 +63,7 @@ class PolicyGradient:
         entropy_bonus: weight of the entropy; 0 reads no entropies.
     """
 
-    clip_low: float = 0.2  # DAPO: "we set the lower clipping parameter to 0.2"
+    clip_low: float = 0.2  # epsilon of GRPO, epsilon_low of DAPO
     clip_high: float = 0.2
     dual_clip: float | None = None
     reduction: Reduction = "token-mean"

@@ -27,7 +27,7 @@ def advantages(
     With the rewards r_i of the n completions that have one, their mean m and standard deviation s:
 
     - `group-mean`: A_i = r_i - m; GRPO (arXiv 2402.03300) divides it by s, Dr. GRPO (arXiv 2503.20783) does not;
-    - `leave-one-out`: A_i = r_i - mean of the others = n / (n - 1) * (r_i - m) (RLOO, arXiv 2402.14740, equation 6);
+    - `leave-one-out`: A_i = r_i - mean of the others = n / (n - 1) * (r_i - m) (RLOO, arXiv 2402.14740);
     - `none`: A_i = r_i, plain REINFORCE.
 
     `sample-std` divides by n - 1 under the root, as verl and TRL do (the paper does not say which); `population-std` by n. No
