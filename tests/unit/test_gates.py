@@ -14,7 +14,7 @@ from report_builders import HEALTHY, counts, report
 from sharpen.digest import digest
 from sharpen.gates import AnswersStop, PairedGate, compare, paired_gate, paired_outcomes
 from sharpen.protocols import Gate
-from sharpen.stats import mcnemar
+from sharpen.stats import mcnemar, prompts_needed
 from sharpen.types import Report, Score
 
 SCORES = st.sampled_from([0.0, 1.0])
@@ -340,3 +340,64 @@ def test_settings_that_make_no_gate_are_refused(wrong: dict[str, float]) -> None
 def test_clusters_must_be_one_a_prompt() -> None:
     with pytest.raises(ValueError, match="3 clusters for 2 prompts"):
         report([1.0, 0.0], clusters=["a", "b", "c"])
+
+
+def test_the_sentence_of_a_boundary_of_a_small_gain_and_of_a_gate_that_cannot_tell() -> None:
+    assert "exact McNemar p = 0.0625 <= 0.0625 at look 1): promoted" in paired_gate(level=0.125)(*counts(4, 0, 5, 5), 1).reason
+    small = paired_gate()(*counts(12, 0, 994, 994), 1)  # a gain of 0.6 points is a gain
+    assert small.promote
+    assert "held-out 49.7 % -> 50.3 % (+0.6 points, 95 % interval +0.3 to +1.0; 12 wins, 0 losses of 2000;" in small.reason
+    assert paired_gate()(*counts(1, 0, 1), 1).reason.endswith("rolled back, the gain may be chance")
+    assert paired_gate()(*counts(0, 1, 1), 1).reason.endswith("rolled back, no gain")
+    mute: list[Score] = [None] * 3 + [1.0] * 17
+    assert paired_gate(max_abstain=0.1)(report(mute), report([0.0] * 20), 1).reason == (
+        "3 of 20 held-out prompts have no verdict on one side or the other (15.0 %, more than the 10 % allowed): "
+        "rolled back, cannot tell"
+    )
+    strict = paired_gate(max_abstain=0.0)
+    assert strict(report([1.0] * 20), report([0.0] * 20), 1).promote
+    assert "(5.0 %, more than the 0 % allowed)" in strict(report([None] + [1.0] * 19), report([0.0] * 20), 1).reason
+
+
+@pytest.mark.parametrize(("num_looks", "look", "next_look"), [(None, 1, 2), (None, 3, 4), (5, 4, 5)])
+def test_the_hint_counts_prompts_at_the_level_of_the_next_look(num_looks: int | None, look: int, next_look: int) -> None:
+    gate = paired_gate(num_looks=num_looks)
+    decision = gate(*counts(7, 5, 40, 48), look)
+    wanted = prompts_needed(gain=0.02, mean_square=0.12, level=gate.level_at(next_look))
+    assert decision.hint is not None
+    assert decision.hint.startswith(f"about {math.ceil(wanted / 10) * 10} prompts would be needed")
+    # a gain of 0.6 points rolled back for its size alone is still a gain
+    tiny = gate(*counts(9, 3, 994, 994), look).hint
+    assert tiny is not None
+    assert "prompts would be needed" in tiny
+
+
+def test_two_pairs_are_enough_to_compare() -> None:
+    assert paired_gate(level=0.5)(*counts(2, 0), 1).promote
+
+
+def test_the_check_of_abstentions_has_the_same_exact_boundary() -> None:
+    def gate(level: float, wins: int, refused: int, num_looks: int | None = None) -> bool:
+        new: list[Score] = [1.0] * wins + [None] * refused + [0.0] * 994
+        old = [0.0] * wins + [1.0] * refused + [0.0] * 994
+        return paired_gate(level=level, num_looks=num_looks)(report(new), report(old), 1).promote
+
+    assert gate(0.21875, 5, 1)  # p = 7/64 exactly at the level
+    assert not gate(0.2187, 5, 1)
+    assert not gate(0.999, 3, 3, num_looks=1)  # a tie, though its p is below the level
+    assert gate(0.999, 4, 3, num_looks=1)  # a gain of a tenth of a point
+    assert not gate(0.999, 3, 4, num_looks=1)
+
+
+def test_a_refused_graded_answer_counts_as_the_worst_score_known() -> None:
+    new: list[Score] = [-0.5] * 10 + [None]
+    old = [-0.9] * 10 + [0.0]
+    # ten gains of 0.4 and a loss of 0.9 sum to 3.1; as much come to 1 + 10 + 45 sign patterns with +0.9 and to itself
+    decision = paired_gate(level=114 / 2**11)(report(new), report(old), 1)
+    assert decision.numbers["p_refused_wrong"] == 57 / 2**11
+    assert decision.promote
+    assert not paired_gate(level=113 / 2**11)(report(new), report(old), 1).promote
+
+
+def test_the_smallest_settings_are_allowed() -> None:
+    assert PairedGate(num_resamples=1, num_looks=1, max_abstain=0.0).level_at(1) == 0.05
