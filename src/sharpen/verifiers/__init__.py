@@ -1,6 +1,6 @@
 """Verifiers: programs that check answers, the shipped ones and people's own, run bounded and audited."""
 
-from sharpen.verifiers.audit import Audit, Probe, audit_verifier
+from sharpen.verifiers.audit import Audit, Probe, audit_verifier, rejected_targets
 from sharpen.verifiers.bounded import VerifierPool
 from sharpen.verifiers.choices import choice
 from sharpen.verifiers.formulas import formula
@@ -22,4 +22,5 @@ __all__ = [
     "load_verifier",
     "number",
     "pattern",
+    "rejected_targets",
 ]

@@ -16,6 +16,7 @@ from functools import reduce
 from pathlib import Path
 
 from sharpen.errors import VerifierError
+from sharpen.verifiers.verdicts import told
 
 __all__ = ["Address", "address_of", "import_file", "parse_address", "resolve"]
 
@@ -38,7 +39,7 @@ class Address:
 
 
 def parse_address(spec: str) -> Address:
-    """The address that `module:name` or `path/to/file.py:name` says; the file is run, so that it can be imported by name.
+    """The address that `module:name` or `path/to/file.py:name` says; the module or file is imported to see that it holds.
 
     Raises:
         ValueError: it is of neither form, or there is no such file, module or name.
@@ -48,7 +49,7 @@ def parse_address(spec: str) -> Address:
     if not colon or not where or not name:
         raise ValueError(f"{spec!r} names no function; write module:function or path/to/file.py:function")
     try:
-        module = import_file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
+        module = import_file(Path(where)) if where.endswith(".py") else _import_module(where)
     except FileNotFoundError as error:
         raise ValueError(f"{spec!r}: there is no file {where!r} below {Path.cwd()}; correct the path") from error
     except ModuleNotFoundError as error:
@@ -57,7 +58,7 @@ def parse_address(spec: str) -> Address:
             raise ValueError(message) from error
         raise VerifierError(f"{where} cannot be imported: {error}; install what it needs") from error
     except Exception as error:
-        raise VerifierError(f"{where} cannot be imported: {type(error).__name__}: {error}") from error
+        raise VerifierError(f"{where} cannot be imported: {told(error)}") from error
     address = _in_module(module, name)
     _attribute(module, address)
     return address
@@ -95,7 +96,7 @@ def resolve(address: Address) -> object:
             spec = importlib.util.find_spec(address.module)
         except (ImportError, ValueError):
             spec = None
-        if spec is not None and (address.file is None or spec.origin == address.file):
+        if spec is not None and (address.file is None or _same(spec.origin, address.file)):
             module = importlib.import_module(address.module)
         elif address.file is not None:
             module = import_file(Path(address.file), name=address.module)
@@ -140,6 +141,18 @@ def _first_on_path(folder: str) -> Iterator[None]:
         sys.path.remove(folder)
         if folder not in sys.path:
             sys.path.append(folder)
+
+
+def _import_module(name: str) -> types.ModuleType:
+    """The module of that name; the current folder is searched last, as a console script leaves it out."""
+    if not {"", os.getcwd()} & set(sys.path):
+        sys.path.append(os.getcwd())
+    importlib.invalidate_caches()
+    return importlib.import_module(name)
+
+
+def _same(origin: str | None, file: str) -> bool:
+    return origin is not None and os.path.realpath(origin) == os.path.realpath(file)
 
 
 def _in_module(module: types.ModuleType, name: str) -> Address:

@@ -42,7 +42,7 @@ class VerifierPool:
     Args:
         num_workers: processes at most; they are started when they are needed.
         timeout_s: wall-clock seconds for one verdict.
-        start_timeout_s: seconds for a worker to import the verifier.
+        start_timeout_s: wall-clock seconds for a worker to import the verifier's module with all that stands at its top.
         max_failures: timeouts and crashes in a row after which the rest abstain as `given up`.
         log: file that what the verifier prints is appended to; None discards it.
 

@@ -21,7 +21,7 @@ _NEGATED = re.compile(
 )
 _LEAD = re.compile(r"(?:[\s*_\"'\u201c\u2018`$:]|\\text\{|\b(?:the|option|choice|letter)\b)*", re.IGNORECASE)
 _AND = re.compile(
-    r"[\s*_)\]\"'\u201d\u2019.}]*(?:[,;/|&]|\bor\b|\band\b)[\s*_\"'\u201c\u2018]*(?:\b(?:or|and|the|option|choice)\b\s*)*",
+    r"[\s*_)\]\"'\u201d\u2019.}]*+(?:(?:[,;/|&]|\bor\b|\band\b)[\s*_\"'\u201c\u2018]*+)++(?:\b(?:the|option|choice)\b\s*)*+",
     re.IGNORECASE,
 )
 _THEN = re.compile(r"[\s*_).:\]-]*")

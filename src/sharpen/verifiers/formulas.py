@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 from dataclasses import dataclass
 
 from sharpen.digest import digest
@@ -25,8 +25,10 @@ class formula:
     """
 
     def __post_init__(self) -> None:
-        if importlib.util.find_spec("math_verify") is None:
-            raise VerifierError("the verifier formula needs math-verify; pip install 'sharpen[math]'")
+        try:
+            importlib.import_module("math_verify")  # seconds, which shall not count as the first verdict's
+        except ImportError as error:
+            raise VerifierError("the verifier formula needs math-verify; pip install 'sharpen[math]'") from error
 
     @property
     def key(self) -> str:

@@ -66,7 +66,7 @@ class number:
 
     - a minus counts as a sign at "-5", "x -5" and "= - 5"; in "8-5", "x-5" and "8 - 5" it is an operator, and at "- 5 apples" a
       bullet;
-    - "1,234" is one number and "3,14" is two (a comma is never a decimal sign);
+    - "1,234" is one number and "3,14" and "1 234" are two (a comma is no decimal sign, a plain space groups nothing);
     - digits inside words, exponents and indices ("x2", "cm^2", "x_{2}") and versions or dates with dots ("1.2.3") are no
       numbers;
     - "50%" equals a target of 50%, 50 or 0.5, and "50" equals a target of 50%; "0.5%" never equals "50%";

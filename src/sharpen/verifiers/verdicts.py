@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from sharpen.protocols import Verifier
 from sharpen.types import Completion, Prompt, Score
 
-__all__ = ["BadVerdict", "Verdict", "judge", "score_of"]
+__all__ = ["BadVerdict", "Verdict", "judge", "score_of", "told"]
 
-MAX_DETAIL = 300
+MAX_MESSAGE = 300  # characters of an error's own text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,19 +89,19 @@ def judge(verifier: Verifier, prompt: Prompt, completion: Completion, *, catch: 
         return Verdict(score=None, reason=error.reason, detail=str(error), seconds=time.perf_counter() - start)
     except catch as error:
         seconds = time.perf_counter() - start
-        return Verdict(score=None, reason=f"raised {type(error).__name__}", detail=_line(error), seconds=seconds)
+        return Verdict(score=None, reason=f"raised {type(error).__name__}", detail=told(error), seconds=seconds)
     seconds = time.perf_counter() - start
     if score is None:
         return Verdict(score=None, reason="abstained", seconds=seconds)
     return Verdict(score=score, seconds=seconds)
 
 
-def _line(error: BaseException) -> str:
+def told(error: BaseException) -> str:
+    """An error in one line: its class, its message, and where it was raised."""
     try:
-        message = str(error)
-    except Exception:  # its __str__ is the verifier's code too
-        message = "(an error that cannot be printed)"
+        message = " ".join(str(error).split())
+    except Exception:  # its __str__ is foreign code too
+        message = "(it cannot be printed)"
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
-    message = " ".join(message.split())
-    return f"{type(error).__name__}: {message[: MAX_DETAIL - len(where)]}{where}"
+    return f"{type(error).__name__}: {message[:MAX_MESSAGE]}{where}"

@@ -21,7 +21,7 @@ JSON = Mapping[str, Any]  # Any: decoded JSON
 
 def frame(message: JSON | list[Any]) -> bytes:  # Any: plain JSON
     """The bytes of one message."""
-    data = json.dumps(message, separators=(",", ":")).encode("ascii")  # escapes carry lone surrogates, too
+    data = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
     return _HEAD.pack(len(data)) + data
 
 
@@ -29,7 +29,11 @@ def read_frame(descriptor: int) -> Any:  # Any: decoded JSON
     """The next message, or None where the other side is gone."""
     head = _read(descriptor, _HEAD.size)
     data = None if head is None else _read(descriptor, _HEAD.unpack(head)[0])
-    return None if data is None else json.loads(data)
+    return None if data is None else _message(data)
+
+
+def _message(data: bytes) -> Any:  # Any: decoded JSON
+    return json.loads(data.decode("utf-8", "surrogatepass"))
 
 
 def _read(descriptor: int, size: int) -> bytes | None:
@@ -64,7 +68,7 @@ class Frames:
                 raise ValueError(f"a frame announces {size} bytes; {self._max_size} are allowed")
             if len(self._bytes) < _HEAD.size + size:
                 break
-            found.append(json.loads(self._bytes[_HEAD.size : _HEAD.size + size]))
+            found.append(_message(bytes(self._bytes[_HEAD.size : _HEAD.size + size])))
             del self._bytes[: _HEAD.size + size]
         return found
 

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from sharpen.protocols import Verifier
 from sharpen.verifiers.addresses import Address, resolve
 from sharpen.verifiers.functions import FunctionVerifier
-from sharpen.verifiers.verdicts import judge
+from sharpen.verifiers.verdicts import judge, told
 from sharpen.verifiers.wire import decode_pair, encode_verdict, frame, read_frame
 
 __all__ = ["build", "main", "serve"]
@@ -30,7 +30,7 @@ def main() -> NoReturn:
     try:
         verifier = build(order["verifier"])
     except BaseException as error:  # foreign modules may raise anything while they are imported
-        _write(replies, frame({"failed": f"{type(error).__name__}: {error}"[:2000]}))
+        _write(replies, frame({"failed": told(error)}))
         os._exit(1)
     serve(verifier, requests, replies, limit_s=order["limit_s"])
 
