@@ -285,7 +285,7 @@ class TorchPolicy:
                 checkpoint=self.weights.id,
                 max_rows=runtime.max_rows,
                 prefill_tokens=runtime.token_budget,
-                cache_dtype=torch.float32 if runtime.dtype == "float32" else torch.bfloat16,
+                cache_dtype=torch.bfloat16 if runtime.dtype == "bfloat16" and runtime.device.type != "cpu" else torch.float32,
             )
 
     def score(

@@ -19,6 +19,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Genera
 from transformers.utils import logging as transformers_logging
 
 from sharpen.errors import ModelError
+from sharpen.runtime.attention import ATTENTION
 from sharpen.runtime.rendering import Renderer
 
 __all__ = [
@@ -110,7 +111,7 @@ def new_module(folder: Path, device: torch.device) -> Any:  # Any: a transformer
     """The model folder's weights as float32, in evaluation mode: dropout never acts, in training either."""
     try:
         module = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=torch.float32, trust_remote_code=False, use_safetensors=True, attn_implementation="sdpa"
+            folder, dtype=torch.float32, trust_remote_code=False, use_safetensors=True, attn_implementation=ATTENTION
         )
     except (OSError, ValueError) as error:
         raise ModelError(f"cannot load a causal language model from {folder}: {error}") from error

@@ -1,0 +1,56 @@
+"""Attention for decoding on a CPU: one query a row against long keys, without copying a key to every query head.
+
+torch's fused CPU kernel is made for long queries. With one query a row, two batched matrix products over the key/value heads are
+three times as fast (measured in LOG.md), and exact: everything is float32. Longer queries and other devices take torch's kernel.
+
+Shapes: R rows, H key/value heads, W columns, G query heads a key/value head.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+__all__ = ["ATTENTION"]
+
+ATTENTION = "sharpen"
+"""The name under which transformers finds this attention."""
+
+
+def _attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    **others: Any,  # Any: transformers passes what the model's own attention takes
+) -> tuple[torch.Tensor, None]:
+    if query.shape[2] != 1 or query.device.type != "cpu" or others.get("position_bias") is not None or torch.is_grad_enabled():
+        found: tuple[torch.Tensor, None] = sdpa_attention_forward(
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **others
+        )
+        return found
+    rows, heads, _, dim = query.shape
+    shared = key.shape[1]
+    with torch.autocast("cpu", enabled=False):
+        # (keys x query), not (query x keys): the order that reads the keys as they lie in memory
+        keys, values = key.float().flatten(0, 1), value.float().flatten(0, 1)
+        queries = query.float().reshape(rows * shared, heads // shared, dim)
+        scores = torch.bmm(keys, queries.transpose(1, 2)).mul_(dim**-0.5 if scaling is None else scaling)
+        scores_RHWG = scores.view(rows, shared, -1, heads // shared)
+        if attention_mask is not None:
+            hidden = ~attention_mask if attention_mask.dtype == torch.bool else attention_mask < 0
+            scores_RHWG = scores_RHWG.masked_fill(hidden.transpose(2, 3), float("-inf"))
+        shares = scores_RHWG.softmax(2).flatten(0, 1).transpose(1, 2)
+        mixed = torch.bmm(shares, values)
+    return mixed.reshape(rows, 1, heads, dim).to(query.dtype), None
+
+
+AttentionInterface.register(ATTENTION, _attention)
+AttentionMaskInterface.register(ATTENTION, sdpa_mask)
