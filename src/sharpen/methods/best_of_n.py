@@ -20,7 +20,7 @@ CARD = Card(
         "the score is the policy's own mean token log-probability: no reward model, and no verifier, which would be an oracle",
     ),
     shelf="faithful",
-    oracle="tests/methods/test_best_of_n.py",
+    oracle="tests/methods/test_test_time.py::test_best_of_n_gives_the_likeliest_sample",
 )
 
 

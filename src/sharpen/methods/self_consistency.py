@@ -18,7 +18,7 @@ CARD = Card(
     trains_on=None,
     departs=("8 samples (the source: 40)", "answers are compared by their last number, or as text where there is none"),
     shelf="faithful",
-    oracle="tests/methods/test_self_consistency.py",
+    oracle="tests/methods/test_test_time.py::test_majority_of_independent_votes_follows_the_binomial_law",
 )
 
 

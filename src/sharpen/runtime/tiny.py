@@ -7,9 +7,7 @@ situation of a real model with headroom, in miniature. It is trained here, not s
 
 from __future__ import annotations
 
-import os
 import string
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +16,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from sharpen.identity import code_digest
+from sharpen.models.cache import filled
 from sharpen.types import Prompt, user
 
 __all__ = ["tiny_folder", "tiny_prompts"]
@@ -43,18 +42,13 @@ def tiny_prompts(count: int, seed: int) -> list[Prompt]:
 
 def tiny_folder(cache: Path) -> Path:
     """A model folder under `cache` that transformers loads, trained at the first call (about 10 s on two cores)."""
-    folder = cache / f"tiny-{code_digest(__name__)[:12]}"
-    if (folder / "model.safetensors").exists():
-        return folder
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache) as scratch:
-        made = Path(scratch) / "model"
-        tokenizer = _tokenizer()
-        _trained(tokenizer).save_pretrained(made)
-        tokenizer.save_pretrained(made)
-        if not folder.exists():
-            os.replace(made, folder)
-    return folder
+    return filled(cache / f"tiny-{code_digest(__name__)[:12]}", _fill)
+
+
+def _fill(folder: Path) -> None:
+    tokenizer = _tokenizer()
+    _trained(tokenizer).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
 
 
 def _tokenizer() -> PreTrainedTokenizerFast:
