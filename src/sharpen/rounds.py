@@ -101,6 +101,9 @@ def improve(
                 _final(session, best, recipe.answer)
             if controls:
                 run_controls(session, recipe.steps, _num_trained(session) if best != base else 0)
+        session.prune(set(session.roles.values()))
+        carried = any(step.optimizer == "carried" for step in recipe.steps)
+        session.save(best, session.roles["previous"], optimizer=carried, place=session.view(index=-1, step_name="best"))
         previous = ledger.get("best", "best")
         if previous is None or previous.value["checkpoint"] != best:
             ledger.put("best", "best", {"checkpoint": best, "at": time.time()})
@@ -115,6 +118,7 @@ def _round(
     session.observe(Event(kind="round", round=index))
     incumbent = session.roles["incumbent"]
     session.roles["current"] = incumbent
+    num_decisions = len(session.ledger.entries("decision"))
     failure = None
     trained = 0
     for number in range(repeat):
@@ -136,11 +140,14 @@ def _round(
             "no example was selected, so nothing was trained", "sample more, raise the temperature, or loosen the selection"
         )
     else:
-        carried = any(step.optimizer == "carried" for step in steps)
-        session.save(candidate, incumbent, optimizer=carried, place=view)
+        if session.ledger.get("decision", _decision_key(session, candidate, incumbent, gate, index)) is None:
+            carried = any(step.optimizer == "carried" for step in steps)
+            session.save(candidate, incumbent, optimizer=carried, place=view)
         _file_monitors(session, candidate, view)
         decision = _decide(session, candidate, incumbent, gate, progress, view)
     _settle(session, decision, candidate, incumbent, index, recipe)
+    if len(session.ledger.entries("decision")) > num_decisions:  # else later rounds are on file, and their weights with them
+        session.prune(set(session.roles.values()))
     progress.roll_backs = 0 if decision.promote else progress.roll_backs + 1
 
 
@@ -206,7 +213,7 @@ def _file_monitors(session: Session, candidate: str, view: View) -> None:
 def _decide(session: Session, candidate: str, incumbent: str, gate: Gate, progress: _Progress, view: View) -> Decision:
     """The gate's decision on the gate split, filed with the number of the look."""
     reports = [_gate_report(session, checkpoint, view) for checkpoint in (candidate, incumbent)]
-    key = digest("decision", candidate, incumbent, repr(gate), session.task.digest, view.index)
+    key = _decision_key(session, candidate, incumbent, gate, view.index)
     entry = session.ledger.get("decision", key)
     split = digest("split", [prompt.id for prompt in session.task.gate])
     looks = (
@@ -220,6 +227,10 @@ def _decide(session: Session, candidate: str, incumbent: str, gate: Gate, progre
     return decision
 
 
+def _decision_key(session: Session, candidate: str, incumbent: str, gate: Gate, index: int) -> str:
+    return digest("decision", candidate, incumbent, repr(gate), session.task.digest, index)
+
+
 def _gate_report(session: Session, checkpoint: str, view: View) -> Report:
     task = session.task
     assert task.verifier is not None
@@ -230,7 +241,7 @@ def _gate_report(session: Session, checkpoint: str, view: View) -> Report:
 
 
 def _settle(session: Session, decision: Decision, candidate: str, incumbent: str, index: int, recipe: Recipe) -> None:
-    """Move the roles, delete weights that no role needs any more, and tell."""
+    """Move the roles, and tell."""
     if not any(entry.value["round"] == index for entry in session.ledger.entries("decision")):
         facts = {"round": index, "candidate": candidate, "incumbent": incumbent, "looks": 0, "split": None}
         key = digest("decision", candidate, incumbent, index)
@@ -241,7 +252,6 @@ def _settle(session: Session, decision: Decision, candidate: str, incumbent: str
         session.roles["current"] = incumbent
     kept = {role: session.roles[role] for role in recipe.keeps if role in session.roles}
     session.roles = {name: session.roles[name] for name in ("base", "incumbent", "previous", "current")} | kept
-    session.prune(set(session.roles.values()))
     session.observe(
         Event(kind="decision", round=index, numbers={**decision.numbers, "promote": decision.promote}, message=decision.reason)
     )

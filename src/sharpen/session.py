@@ -117,8 +117,8 @@ class Session:
         """File a figure on the final split, and tell."""
         key = digest("result", kind, name)
         tokens = sum(len(completion.token_ids) for completion in report.completions)
-        entry = self.ledger.get("result", key)
-        if entry is None or entry.value["checkpoint"] != checkpoint:
+        filed = self.filed_value("result", key)
+        if filed is None or digest(filed) != digest(report):
             facts = {"kind": kind, "name": name, "checkpoint": checkpoint, "cost": {"answer_tokens": tokens, **cost}}
             self.ledger.put("result", key, facts, [report])
         outcomes = [score for score in report.outcomes["accuracy"] if score is not None]
@@ -209,8 +209,8 @@ class Session:
             return None  # withdrawn and recorded by the ledger; trained again from filed examples
 
     def save(self, checkpoint: str, parent: str | None, *, optimizer: bool, place: View) -> None:
-        """Write a checkpoint's weights (and optimiser state), unless they are on disk or are the base's."""
-        if checkpoint == self.runtime.base.id or self.ledger.get("checkpoint", checkpoint):
+        """Write a checkpoint's weights (and optimiser state), unless they lie intact on disk or are the base's."""
+        if checkpoint == self.runtime.base.id or self.saved_checkpoint(checkpoint) is not None:
             return
         self.realise(checkpoint)
         facts = {"parent": parent, "round": place.index, "pass": place.step, "step": place.step_name}
