@@ -183,6 +183,8 @@ def test_the_default_verifier_is_checked_against_every_target() -> None:
 
     with pytest.raises(DataError, match=r"rg:products, draw \d+: the verifier gives 0 to"):
         procedural_task("products", verifier=never, splits=Splits(train=20, gate=5, final=5))
+    unchecked = procedural_task("products", verifier=never, splits=Splits(train=20, gate=5, final=5), targets_checked=False)
+    assert unchecked.verifier is never
 
 
 @settings(max_examples=20, deadline=None)
