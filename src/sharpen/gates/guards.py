@@ -10,13 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from sharpen.gates.pairs import paired_outcomes
+from sharpen.gates.pairs import ROUNDING, paired_outcomes
 from sharpen.stats import prompts_needed
 from sharpen.types import Report
 
 __all__ = ["AbilityKept", "AnswersStop", "AnswersVary", "Finding", "Guard", "LengthHolds"]
-
-ROUNDING = 1e-9  # shares such as 1 - 0.95 are off in the last bits; a threshold met exactly is met
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,7 +187,7 @@ class AbilityKept:
             )
         pairs = paired_outcomes(candidate.second, incumbent.second, self.metric)
         count = f"{pairs.num_abstained} of {pairs.num_prompts}"
-        if pairs.num_units < 2 or pairs.num_abstained > self.max_abstain * pairs.num_prompts + ROUNDING:
+        if pairs.num_units < 2 or pairs.abstains_above(self.max_abstain):
             return Finding(
                 guard=name,
                 passed=False,

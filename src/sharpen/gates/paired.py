@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sharpen.gates.guards import ROUNDING, AbilityKept, AnswersStop, AnswersVary, Finding, Guard, LengthHolds
+from sharpen.gates.guards import AbilityKept, AnswersStop, AnswersVary, Finding, Guard, LengthHolds
 from sharpen.gates.pairs import Comparison, Pairs, compare, paired_outcomes
 from sharpen.stats import prompts_needed
 from sharpen.types import Decision, Report
@@ -93,7 +93,7 @@ class PairedGate:
         pairs = paired_outcomes(candidate, incumbent, self.metric)
         if not pairs.num_prompts:
             raise ValueError(f"split {candidate.split!r} holds no prompts; give the gate at least two")
-        if pairs.num_units < 2 or pairs.num_abstained > self.max_abstain * pairs.num_prompts + ROUNDING:
+        if pairs.num_units < 2 or pairs.abstains_above(self.max_abstain):
             return _cannot_tell(pairs, self.max_abstain, looks, level)
         result = compare(pairs, num_resamples=self.num_resamples)
         better = result.difference > 0.0 and result.p <= level
@@ -189,7 +189,7 @@ def paired_gate(
 
 def _cannot_tell(pairs: Pairs, max_abstain: float, looks: int, level: float) -> Decision:
     count, total = pairs.num_abstained, pairs.num_prompts
-    if count > max_abstain * total + ROUNDING:
+    if pairs.abstains_above(max_abstain):
         reason = (
             f"{count} of {total} held-out prompts have no verdict on one side or the other ({100 * count / total:.1f} %, more "
             f"than the {100 * max_abstain:g} % allowed): rolled back, cannot tell"

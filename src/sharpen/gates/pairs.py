@@ -9,7 +9,9 @@ from functools import cached_property
 from sharpen.stats import Interval, bootstrap_interval, mcnemar, paired_interval, permutation_test
 from sharpen.types import Report, Score
 
-__all__ = ["Comparison", "Pairs", "compare", "paired_outcomes"]
+__all__ = ["ROUNDING", "Comparison", "Pairs", "compare", "paired_outcomes"]
+
+ROUNDING = 1e-9  # shares such as 1 - 0.95 are off in the last bits; a threshold met exactly is met
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +35,10 @@ class Pairs:
     def num_abstained(self) -> int:
         """Prompts left out because one side or both abstained."""
         return self.num_prompts - len(self.candidate)
+
+    def abstains_above(self, share: float) -> bool:
+        """Whether more than this share of the prompts was left out."""
+        return self.num_abstained > share * self.num_prompts + ROUNDING
 
     @cached_property
     def differences(self) -> tuple[float, ...]:
