@@ -7,8 +7,21 @@ import signal
 import sys
 import threading
 import time
+from dataclasses import dataclass
 
-LOADED = 0
+STATE = {"right": "right"}
+
+
+@dataclass(frozen=True)
+class Longer:
+    than: int
+
+    def __call__(self, prompt, completion):
+        return len(completion.text) > self.than
+
+
+def here(prompt, completion):
+    return completion.text == STATE["right"]
 
 
 def _note(prompt, name):

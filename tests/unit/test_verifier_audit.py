@@ -3,6 +3,20 @@
 import itertools
 
 import pytest
+from flawed_verifiers import (
+    always,
+    constant,
+    contains,
+    crashing_on_gold,
+    moody,
+    never,
+    not_empty,
+    silent,
+    starts,
+    truncating,
+    trusting,
+    wordy,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,7 +24,6 @@ from sharpen.types import user
 from sharpen.verifiers import VerifierPool, audit_verifier, choice, exact, formula, number, pattern
 from sharpen.verifiers.audit import given as given_text
 from sharpen.verifiers.audit import rejected_targets
-from sharpen.verifiers.numbers import last_number
 
 SUMS = [
     user(f"What is {a} + {b}?", target=str(a + b), tags={"id": f"{a}+{b}"})
@@ -61,60 +74,6 @@ def test_number_is_sound_on_any_integers(targets):
     assert audit.sound, audit.sentence
 
 
-def always(prompt, completion):
-    return 1.0
-
-
-def never(prompt, completion):
-    return 0.0
-
-
-def silent(prompt, completion):
-    return None
-
-
-def contains(prompt, completion):
-    return prompt.target in completion.text
-
-
-def starts(prompt, completion):
-    return completion.text.startswith(prompt.target)
-
-
-def not_empty(prompt, completion):
-    return bool(completion.text)
-
-
-def trusting(prompt, completion):
-    return completion.text == prompt.target or "correct" in completion.text
-
-
-def truncating(prompt, completion):
-    found = last_number(completion.text)
-    return found is not None and str(found.value)[:2] == prompt.target[:2]
-
-
-def constant(prompt, completion):
-    return completion.text in (prompt.target, "35")
-
-
-def wordy(prompt, completion):
-    return completion.text == prompt.target or len(completion.text) > 1000
-
-
-def crashing_on_gold(prompt, completion):
-    if completion.text == prompt.target:
-        raise RuntimeError("lost")
-    return 0.0
-
-
-COUNT = itertools.count()
-
-
-def moody(prompt, completion):
-    return completion.text == prompt.target if next(COUNT) < 100 else 0.0
-
-
 @pytest.mark.parametrize(
     ("verifier", "row"),
     [
@@ -136,7 +95,7 @@ def test_planted_flaws_are_found(verifier, row):
     assert not found.passed
     assert found.num_accepted > 0
     assert "whose target is" in found.example
-    assert f"test_verifier_audit:{verifier.__name__} is not sound on 30 prompts: it accepts" in audit.sentence
+    assert f"flawed_verifiers:{verifier.__name__} is not sound on 30 prompts: it accepts" in audit.sentence
 
 
 @pytest.mark.parametrize("verifier", [never, silent, crashing_on_gold])

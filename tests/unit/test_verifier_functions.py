@@ -3,10 +3,10 @@
 import functools
 import pickle
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from planted_verifiers import Longer
 from verifier_builders import answer, pair
 
 from sharpen.errors import VerifierError
@@ -314,14 +314,6 @@ def test_a_function_is_wrapped_once():
     assert as_verifier(number()) == number()
     with pytest.raises(TypeError, match="'number' is no verifier"):
         as_verifier("number")
-
-
-@dataclass(frozen=True)
-class Longer:
-    than: int
-
-    def __call__(self, prompt, completion):
-        return len(completion.text) > self.than
 
 
 class Nameless:

@@ -9,8 +9,10 @@ import textwrap
 import time
 from pathlib import Path
 
+import planted_verifiers
 import pytest
-from test_verifier_functions import Longer, write  # noqa: F401  # a fixture
+from planted_verifiers import Longer, here
+from test_verifier_functions import write  # noqa: F401  # a fixture
 from verifier_builders import answer, pair
 
 from sharpen.errors import VerifierError
@@ -19,11 +21,6 @@ from sharpen.verifiers import VerifierPool, as_verifier, load_verifier, number, 
 
 PLANTED = f"{Path(__file__).with_name('planted_verifiers.py')}:unruly"
 COLUMNS = f"{Path(__file__).with_name('planted_verifiers.py')}:columns"
-STATE = {"right": "right"}
-
-
-def here(prompt, completion):
-    return completion.text == STATE["right"]
 
 
 def local(verifier):
@@ -281,16 +278,16 @@ def test_columns_that_the_rows_lack_are_named():
 
 
 def test_a_function_of_an_importable_module_is_spawned_and_one_of_this_process_forked():
-    STATE["right"] = "left"
+    planted_verifiers.STATE["right"] = "left"
     try:
-        with VerifierPool(here) as pool:  # a new interpreter imports this module anew
+        with VerifierPool(here) as pool:  # a new interpreter imports the module anew
             assert told(pool, "right", "left") == [(1.0, None), (0.0, None)]
         with VerifierPool(lambda prompt, completion: here(prompt, completion)) as pool:
             assert told(pool, "right", "left") == [(0.0, None), (1.0, None)]
         with VerifierPool(Longer(4)) as pool:
             assert told(pool, "right", "left") == [(1.0, None), (0.0, None)]
     finally:
-        STATE["right"] = "right"
+        planted_verifiers.STATE["right"] = "right"
 
 
 def test_forked_workers_hold_none_of_our_locks_and_files(tmp_path):
@@ -315,22 +312,23 @@ def test_trusted_verifiers_stay_in_this_process_and_still_never_raise():
         assert pool.abstained == {"abstained": 2}
 
 
+IN_WORKER = "'sharpen.verifiers.worker' in sys.modules"
+
+
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "message", "start_timeout_s"),
     [
-        ("import os\nos._exit(4) if 'verifiers.worker' in str(os.sys.modules.keys()) else None\n", "exited 4"),
-        (
-            "import os, time\ntime.sleep(600) if 'sharpen.verifiers.worker' in os.sys.modules else None\n",
-            "not imported within 1 s",
-        ),
-        ("import os\n1 / ('sharpen.verifiers.worker' not in os.sys.modules)\n", "ZeroDivisionError: division by zero"),
+        (f"import os, sys\nif {IN_WORKER}: os._exit(4)\n", "exited 4", 60.0),
+        (f"import sys, time\nif {IN_WORKER}: time.sleep(600)\n", "not imported within 1 s", 1.0),
+        (f"import sys\nif {IN_WORKER}: 1 / 0\n", "ZeroDivisionError: division by zero", 60.0),
+        (f"import sys\nif {IN_WORKER}: del check\n", "has no 'check'", 60.0),
     ],
 )
-def test_a_verifier_that_cannot_start_is_an_error_not_an_abstention(write, text, message):  # noqa: F811  # the fixture
-    path = write(text + "def check(prompt, completion):\n    return 1.0\n")
-    sys.modules.pop("sharpen.verifiers.worker", None)
+def test_a_verifier_that_cannot_start_is_an_error_not_an_abstention(write, monkeypatch, text, message, start_timeout_s):  # noqa: F811
+    monkeypatch.delitem(sys.modules, "sharpen.verifiers.worker", raising=False)  # a test that forked has imported it here
+    path = write("def check(prompt, completion):\n    return 1.0\n" + text)
     verifier = load_verifier(f"{path}:check")
-    with VerifierPool(verifier, start_timeout_s=1.0) as pool, pytest.raises(VerifierError, match=message):
+    with VerifierPool(verifier, start_timeout_s=start_timeout_s) as pool, pytest.raises(VerifierError, match=message):
         pool.verify([pair("x")])
 
 
