@@ -432,3 +432,12 @@ def test_workers_start_without_heavy_imports():
         "print(sorted({'torch', 'numpy', 'transformers', 'pyarrow', 'pydantic', 'sympy'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120).stdout == "[]\n"
+
+
+def test_a_reward_function_of_trl_works_as_it_is():
+    half = user("A half?", tags={"solution": r"$\frac{1}{2}$"})
+    with VerifierPool(load_verifier("trl.rewards:accuracy_reward"), num_workers=1, start_timeout_s=300, timeout_s=60) as pool:
+        verdicts = pool.verify([(half, answer(text)) for text in (r"\boxed{0.5}", r"\boxed{0.6}", "nothing")])
+        lacking = pool.verify([pair(r"\boxed{0.5}")])
+    assert [verdict.score for verdict in verdicts] == [1.0, 0.0, 0.0]
+    assert "asks for column 'solution', which the rows lack" in lacking[0].detail
