@@ -1,0 +1,5 @@
+"""The command line: `sharpen`."""
+
+from sharpen.cli.app import app
+
+__all__ = ["app"]

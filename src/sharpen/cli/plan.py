@@ -1,0 +1,139 @@
+"""`sharpen plan`: what a run would do, cost and be able to show."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from sharpen.advice import advise
+from sharpen.capacity import Needs, check_capacity, free_disk, free_memory, needs_of, shape_of
+from sharpen.cli.build import Built, build
+from sharpen.cli.flags import given_settings
+from sharpen.cli.output import count, duration, percent, say, say_json, size, table, visible
+from sharpen.cli.settings import read_settings
+from sharpen.errors import CapacityError
+from sharpen.plan import Headroom, Plan, make_plan
+
+__all__ = ["plan"]
+
+
+def plan(words: Sequence[str], flags: Mapping[str, Any], *, as_json: bool) -> None:  # Any: as parsed
+    """Print the plan of the run that the words and flags ask for.
+
+    Raises:
+        ValueError: a setting is wrong.
+        SharpenError: the world is not as the run needs it.
+    """
+    built = build(read_settings(given_settings(words, flags)), lambda line: say(line, file=sys.stderr))
+    room = _room(built)
+    settings = built.settings
+    if not as_json:
+        say("asking the model a few train prompts; nothing is trained", file=sys.stderr)
+    found = make_plan(
+        built.recipe,
+        runtime=built.runtime,
+        task=built.task,
+        rounds=settings.rounds,
+        gate=built.gate,
+        controls=settings.controls,
+        seed=settings.seed,
+    )
+    advice = [*([room.warning] if room.warning else []), *advise(found, built.task, built.recipe)]
+    if as_json:
+        say_json(_as_json(built, found, room, advice))
+        return
+    for line in visible(found.first_prompt).split("\n"):
+        print(f"    {line}")
+    say(f"the first prompt, exactly as the model sees it: {found.first_prompt_tokens} tokens\n")
+    print(table(("", ""), _rows(built, found, room)).lstrip("\n"))
+    for sentence in advice:
+        say(f"\n{sentence}")
+    say(f"\nto start it: {settings.command}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Room:
+    """Memory and disk against what is free; `warning` where they do not suffice, or may not."""
+
+    needs: Needs
+    memory: int | None
+    disk: int
+    warning: str | None
+
+
+def _room(built: Built) -> _Room:
+    runtime, folder = built.runtime, built.settings.folder
+    needs = needs_of(
+        built.recipe,
+        shape_of(built.model.folder, runtime.num_parameters),
+        micro_tokens=runtime.token_budget,
+        half=runtime.dtype == "bfloat16",
+    )
+    memory, disk = free_memory(runtime.device.type), free_disk(folder)
+    try:
+        warning = check_capacity(needs, memory=memory, disk=disk, out=folder)
+    except CapacityError as error:
+        warning = f"It would not start: {error}."
+    return _Room(needs=needs, memory=memory, disk=disk, warning=warning)
+
+
+def _rows(built: Built, found: Plan, room: _Room) -> Iterator[tuple[str, str]]:
+    identity = built.runtime.identity
+    yield (
+        "model",
+        f"{built.model.spec}, {count(built.runtime.num_parameters)} weights, {identity['device']}, {identity['dtype']}",
+    )
+    yield "method", f"{built.recipe.name}, {_rounds(found)}"
+    yield "prompts", ", ".join(f"{count(number)} {name}" for name, number in found.sizes.items() if number)
+    for reason, number in found.dropped.items():
+        yield "left out", f"{count(number)}: {reason}"
+    if found.headroom is not None:
+        yield from _headroom_rows(found.headroom)
+    if found.power is not None:
+        seen = [f"{100 * gain:.1f}" if gain is not None else "nothing" for gain in found.power.gains]
+        yield "gate", f"{count(found.power.num_prompts)} prompts; it sees gains from {', '.join(seen)} points, look by look"
+    if found.rounds:
+        yield "examples", f"about {count(found.examples)} a round to train on"
+    for one in found.work:
+        yield one.name, f"about {count(one.tokens)} tokens, {duration(one.seconds)}"
+    yield (
+        "in all",
+        f"about {count(found.tokens)} tokens, {duration(found.seconds)} (sampling {count(found.speed)} tokens a second)",
+    )
+    free = size(room.memory) if room.memory is not None else "an unknown amount"
+    yield "memory", f"{size(room.needs.certain_memory)}, up to {size(room.needs.likely_memory)} in training; {free} is free"
+    yield "disk", f"{size(room.needs.total_disk)}; {size(room.disk)} is free"
+    yield "this plan", f"took {duration(found.spent)}"
+
+
+def _headroom_rows(found: Headroom) -> Iterator[tuple[str, str]]:
+    yield (
+        "headroom",
+        f"pass@1 {percent(found.first)}, pass@{found.num_samples} {percent(found.many)} on {found.num_prompts} train prompts",
+    )
+    prompted = f", with four demonstrations in the prompt {percent(found.prompted)}" if found.prompted is not None else ""
+    yield "greedy", f"{percent(found.greedy)}{prompted}"
+
+
+def _rounds(found: Plan) -> str:
+    if not found.rounds:
+        return "which trains nothing"
+    return f"{found.rounds} round{'s' if found.rounds != 1 else ''} at most"
+
+
+def _as_json(built: Built, found: Plan, room: _Room, advice: Sequence[str]) -> Mapping[str, Any]:  # Any: JSON
+    return {
+        **dataclasses.asdict(found),
+        "seconds": found.seconds,
+        "tokens": found.tokens,
+        "command": built.settings.command,
+        "folder": str(built.settings.folder),
+        "model": {"spec": built.model.spec, "provenance": dict(built.model.provenance), "digest": built.model.digest},
+        "num_parameters": built.runtime.num_parameters,
+        "runtime": dict(built.runtime.identity),
+        "memory": {"needed": dict(room.needs.memory), "activations": room.needs.activations, "free": room.memory},
+        "disk": {"needed": dict(room.needs.disk), "free": room.disk},
+        "advice": list(advice),
+    }

@@ -1,0 +1,81 @@
+"""How the program ends: every error as one sentence and an exit code; Ctrl-C is safe and says so."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from sharpen.errors import SharpenError
+
+__all__ = ["FINE", "INTERRUPTED", "MISTAKE", "WORLD", "Program", "sentence"]
+
+FINE, WORLD, MISTAKE, INTERRUPTED = 0, 1, 2, 130
+"""Exit codes: all is well; the world was not as needed; the command was wrong; Ctrl-C."""
+
+_USAGE = typer.BadParameter.__mro__[1]  # typer's usage error, which it does not export
+
+
+class Program(TyperGroup):
+    """The group of commands. `--debug`, wherever it stands, shows where an error comes from."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # Any: typer's own context, which it does not export
+        """Parse the words without `--debug`."""
+        ctx.meta["sharpen.debug"] = "--debug" in args
+        return super().parse_args(ctx, [word for word in args if word != "--debug"])
+
+    def invoke(self, ctx: Any) -> Any:  # Any: as above
+        """Run the command; an error becomes a sentence on stderr and an exit code."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            print("\nstopped; nothing that was finished is lost: the same command goes on", file=sys.stderr)
+            raise typer.Exit(INTERRUPTED) from None
+        except (typer.Exit, typer.Abort):
+            raise
+        except Exception as error:  # the boundary to people
+            if ctx.meta["sharpen.debug"] or _is_broken_pipe(error):
+                raise
+            message, code = sentence(error)
+            _tell(f"sharpen: {message}")
+            raise typer.Exit(code) from None
+
+
+def sentence(error: Exception) -> tuple[str, int]:
+    """The error in one sentence, and the exit code that goes with it.
+
+    >>> sentence(ValueError("rounds is 0; it is at least 1"))
+    ('rounds is 0; it is at least 1', 2)
+    """
+    if isinstance(error, SharpenError):
+        return str(error), WORLD
+    if isinstance(error, _USAGE):
+        return f"{error.format_message()} See --help", MISTAKE  # type: ignore[attr-defined]  # as typer's own
+    if isinstance(error, MemoryError) or "out of memory" in str(error).lower() or "can't allocate memory" in str(error):
+        return (
+            "memory ran out; nothing that was finished is lost: close other programs, shorten answers (--max-new-tokens), or "
+            "choose a smaller model, then run the same command again",
+            WORLD,
+        )
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return "the disk is full; free some and run the same command again", WORLD
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'the system'}: {error.strerror}", WORLD
+    if isinstance(error, ValueError):
+        return str(error), MISTAKE
+    if isinstance(error, TypeError):  # the caller's where we raised it, ours where Python did; it does not say
+        return f"{error} (--debug shows where)", MISTAKE
+    return f"{type(error).__name__}: {error} - a fault of sharpen's own; --debug shows where", WORLD
+
+
+def _is_broken_pipe(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno == errno.EPIPE
+
+
+def _tell(text: str) -> None:
+    from sharpen.cli.output import say
+
+    say(text, file=sys.stderr)

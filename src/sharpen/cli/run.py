@@ -1,0 +1,131 @@
+"""`sharpen run`: improve a model, watch it, and say what came of it and where it lies."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sharpen.capacity import check_capacity, free_disk, free_memory, needs_of, shape_of
+from sharpen.cli import summary
+from sharpen.cli.build import Built, build
+from sharpen.cli.flags import given_settings
+from sharpen.cli.output import count, say, say_json, visible
+from sharpen.cli.progress import extent_of
+from sharpen.cli.settings import read_settings
+from sharpen.cli.watch import watching
+from sharpen.errors import LedgerError
+from sharpen.report import findings, write_report
+from sharpen.rounds import improve
+from sharpen.run import Run
+
+__all__ = ["check_room", "header", "run"]
+
+
+def run(words: Sequence[str], flags: Mapping[str, Any], *, quiet: bool, as_json: bool) -> None:  # Any: as parsed
+    """Run, or go on with, what the words and flags ask for.
+
+    Raises:
+        ValueError: a setting is wrong.
+        SharpenError: the world is not as the run needs it.
+        KeyboardInterrupt: Ctrl-C; what was finished is on file.
+    """
+    built = build(read_settings(given_settings(words, flags)), _aside)
+    settings, folder = built.settings, built.settings.folder
+    check_room(built)
+    told = sys.stderr if as_json else sys.stdout
+    if not quiet:
+        header(built, told)
+    extent = extent_of(built.recipe, built.task, rounds=settings.rounds, controls=settings.controls)
+    with watching(extent, quiet=quiet, file=told) as observe:
+        finished = improve(
+            built.recipe,
+            runtime=built.runtime,
+            task=built.task,
+            out=folder,
+            rounds=settings.rounds,
+            seed=settings.seed,
+            gate=built.gate,
+            overlong=settings.overlong,
+            controls=settings.controls,
+            settings=built.record,
+            observe=observe,
+        )
+    report = write_report(finished)
+    places = {"report": str(report), "run": str(folder)}
+    if as_json:
+        say_json({**summary.as_json(finished), "places": places})
+    else:
+        _tell(finished, places)
+
+
+def header(built: Built, file: Any) -> None:  # Any: a text stream
+    """What is about to happen, and the first prompt as the model will see it."""
+    task, runtime = built.task, built.runtime
+    sizes = [f"{count(len(getattr(task, name)))} {name}" for name in ("train", "dev", "gate", "final") if getattr(task, name)]
+    identity = runtime.identity
+    say(f"{built.recipe.name} on {task.name}: {', '.join(sizes)} prompts", file=file)
+    say(
+        f"model {built.model.spec}: {count(runtime.num_parameters)} weights, on {identity['device']} in {identity['dtype']} with "
+        f"{identity['threads']} threads",
+        file=file,
+    )
+    say(f"run directory: {built.settings.folder}", file=file)
+    first = next(iter([*task.train, *task.gate, *task.final]), None)
+    if first is not None:
+        say("first prompt, exactly as the model sees it:", file=file)
+        for line in visible(runtime.rendered(first)).split("\n"):
+            print(f"    {line}", file=file)
+
+
+def check_room(built: Built) -> None:
+    """Refuse a run that cannot fit, before the first token; one that has come to its end needs nothing.
+
+    Raises:
+        CapacityError: memory or disk is too small.
+    """
+    folder, runtime = built.settings.folder, built.runtime
+    if _finished(built):
+        return
+    needs = needs_of(
+        built.recipe,
+        shape_of(built.model.folder, runtime.num_parameters),
+        micro_tokens=runtime.token_budget,
+        half=runtime.dtype == "bfloat16",
+    )
+    held = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else 0
+    free = free_disk(folder) + held
+    warning = check_capacity(needs, memory=free_memory(runtime.device.type), disk=free, out=folder)
+    if warning:
+        _aside(warning)
+
+
+def _finished(built: Built) -> bool:
+    try:
+        run = Run.open(built.settings.folder)
+    except LedgerError:
+        return False
+    with_end = run.finished
+    run.close()
+    return with_end
+
+
+def _tell(finished: Run, places: Mapping[str, str]) -> None:
+    found = findings(finished)
+    say()
+    for sentence in summary.told(found):
+        say(sentence)
+    say()
+    print(summary.measured(found))
+    lines = list(summary.answers(finished))
+    if lines:
+        say("\nbefore and after, on the first prompts of the final split, whatever came of them:")
+        for line in lines:
+            say(line, indent="  ")
+    say()
+    for name, place in places.items():
+        print(f"{name}: {place}")
+
+
+def _aside(message: str) -> None:
+    say(message, file=sys.stderr)
