@@ -115,6 +115,13 @@ def test_a_pair_without_any_trained_token_is_not_counted():
     assert DPO().totals(examples, found)["dpo"].item() == pytest.approx(3 * math.log(2))
 
 
+def test_a_pair_of_any_trained_weight_counts_as_one():
+    examples = [preference([0.25], [0.0])]
+    found = columns(examples, [[-1.0]] * 2, incumbent=[[-1.0]] * 2)
+    assert DPO().counts(examples) == {"dpo": 1.0}
+    assert DPO().totals(examples, found)["dpo"].item() == pytest.approx(math.log(2))
+
+
 def test_metrics_on_two_pairs_a_tie_and_a_pair_not_counted():
     examples = [
         preference([1], [1], weight=7.0, p_chosen=0.2, margin=1.0),

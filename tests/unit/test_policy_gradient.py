@@ -88,7 +88,14 @@ def test_the_clip_holds_each_sign_on_its_own_side(ratio, advantage, loss, gradie
 
 @pytest.mark.parametrize(
     ("ratio", "advantage", "loss", "gradient"),
-    [(2.9, -1.0, 2.9, 2.9), (3.1, -1.0, 3.0, 0.0), (3.1, -0.5, 1.5, 0.0), (0.7, -1.0, 0.8, 0.0), (9.0, 1.0, -1.2, 0.0)],
+    [
+        (2.9, -1.0, 2.9, 2.9),
+        (3.1, -1.0, 3.0, 0.0),
+        (3.1, -0.5, 1.5, 0.0),
+        (0.7, -1.0, 0.8, 0.0),
+        (9.0, 1.0, -1.2, 0.0),
+        (9.0, 0.5, -0.6, 0.0),
+    ],
 )
 def test_the_dual_clip_caps_only_negative_advantages(ratio, advantage, loss, gradient):
     assert one_token(ratio, advantage, dual_clip=3.0) == pytest.approx((loss, gradient), abs=1e-9)
@@ -156,6 +163,12 @@ def test_zero_advantage_rows_stay_in_every_count_and_untrained_ones_in_none():
     examples = [rollout([1, 1], 1.0), rollout([1, 1, 1], 0.0), rollout([0, 0], 1.0)]
     counts = [PolicyGradient(**parameters).counts(examples)["policy"] for parameters, _, _ in REDUCTIONS]
     assert counts == [5.0, 2.0, 2.0, 16.0]
+
+
+def test_a_row_of_any_trained_weight_is_a_row():
+    examples = [rollout([1.0, 0.0], 1.0), rollout([0.25], 1.0)]
+    counts = [PolicyGradient(**parameters).counts(examples)["policy"] for parameters, _, _ in REDUCTIONS]
+    assert counts == [1.25, 2.0, 2.0, 16.0]
 
 
 def test_token_weights_scale_tokens_and_their_count():
@@ -310,6 +323,8 @@ def test_injected_tokens_are_context_and_never_trained():
     check_on_policy(on_policy(segments=parts))
     refused(dataclasses.replace(on_policy(segments=parts), weights=(1.0, 0.5)), "has injected tokens that no policy sampled")
     check_on_policy(dataclasses.replace(on_policy(segments=parts), weights=(0.5, 0.0)))
+    longer = (Segment(source="injected", token_ids=(2, 3), weight=0.0),)
+    refused(dataclasses.replace(on_policy(segments=longer), weights=(0.0, 1.0)), "has injected tokens")
     scored = (Segment(source="environment", token_ids=(2,), logprobs=(-1.0,)), *parts[:1])
     refused(on_policy(segments=scored), "has environment tokens that no policy sampled")
 
@@ -340,3 +355,5 @@ def test_it_is_a_frozen_value_that_shows_itself():
     assert hash(objective) == hash(PolicyGradient(clip_high=0.28, beta=0.04))
     with pytest.raises(dataclasses.FrozenInstanceError):
         objective.beta = 1.0
+    with pytest.raises(TypeError):
+        PolicyGradient(0.2)
