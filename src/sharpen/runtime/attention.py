@@ -44,12 +44,13 @@ def _attention(
         queries = query.float().reshape(rows * shared, heads // shared, dim)
         scores = torch.bmm(keys, queries.transpose(1, 2)).mul_(dim**-0.5 if scaling is None else scaling)
         scores_RHWG = scores.view(rows, shared, -1, heads // shared)
-        if attention_mask is not None:
-            hidden = ~attention_mask if attention_mask.dtype == torch.bool else attention_mask < 0
-            scores_RHWG = scores_RHWG.masked_fill(hidden.transpose(2, 3), float("-inf"))
+        if attention_mask is not None and attention_mask.dtype == torch.bool:
+            scores_RHWG = scores_RHWG.masked_fill(~attention_mask.transpose(2, 3), float("-inf"))
+        elif attention_mask is not None:
+            scores_RHWG = scores_RHWG + attention_mask.transpose(2, 3)
         shares = scores_RHWG.softmax(2).flatten(0, 1).transpose(1, 2)
         mixed = torch.bmm(shares, values)
-    return mixed.reshape(rows, 1, heads, dim).to(query.dtype), None
+    return mixed.reshape(rows, 1, heads, value.shape[-1]).to(query.dtype), None
 
 
 AttentionInterface.register(ATTENTION, _attention)

@@ -5,14 +5,17 @@ Shapes: R live rows, W columns of key/value memory, V vocabulary entries.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
+from sharpen.errors import ModelError
 from sharpen.protocols import Request, Sampling
 from sharpen.runtime.cache import RowCache
+from sharpen.runtime.decoding import last_logits, new_cache, prefill
 from sharpen.runtime.rendering import Renderer
 from sharpen.runtime.sampler import draw, uniforms
 from sharpen.types import Completion, Segment
@@ -24,10 +27,16 @@ _COMPACT_BELOW = 0.85  # live share under which rows are dropped: a compaction c
 
 @dataclass(kw_only=True)
 class _Row:
-    """A completion in the making."""
+    """A completion in the making.
+
+    Attributes:
+        context: ids of the prompt and of the partial completion, if any.
+        tokens: ids drawn so far.
+    """
 
     place: int
     request: Request
+    context: tuple[int, ...]
     uniforms: torch.Tensor
     tokens: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
@@ -57,17 +66,19 @@ def generate(
         max_rows: rows in flight at most.
         prefill_tokens: prompt tokens run forward at once, at most.
         cache_dtype: of the key/value memory.
+
+    Raises:
+        DataError: a prompt leaves no room for the answer.
+        ModelError: the model's logits are not numbers.
+        ValueError: a partial completion cannot be gone on from.
     """
-    waiting = [
-        _Row(place=place, request=request, uniforms=torch.from_numpy(uniforms(request, sampling.max_new_tokens)))
-        for place, request in enumerate(requests)
-    ]
+    waiting = _rows(requests, renderer, sampling)
     finished: list[Completion | None] = [None] * len(waiting)
     batch = _Batch(model, renderer, sampling, cache_dtype)
     while waiting or batch.rows:
         if waiting and len(batch.rows) <= max_rows // 2:
             taken = waiting[: max_rows - len(batch.rows)]
-            del waiting[: len(taken)]
+            waiting = waiting[len(taken) :]
             batch.admit(taken, prefill_tokens)
         else:
             batch.step()
@@ -93,12 +104,8 @@ class _Batch:
     def admit(self, rows: list[_Row], prefill_tokens: int) -> None:
         """Prefill the rows' prompts, each distinct one once, draw their first tokens, and add them to the batch."""
         contexts: dict[tuple[int, ...], list[_Row]] = {}
-        prompt_ids: dict[str, list[int]] = {}
         for row in rows:
-            prompt = row.request.prompt
-            ids = prompt_ids.setdefault(prompt.id, self.renderer.prompt_ids(prompt))
-            partial = row.request.partial.token_ids if row.request.partial else ()
-            contexts.setdefault((*ids, *partial), []).append(row)
+            contexts.setdefault(row.context, []).append(row)
         by_length = sorted(contexts.items(), key=lambda item: len(item[0]))
         start = 0
         while start < len(by_length):
@@ -109,15 +116,8 @@ class _Batch:
             start = end
 
     def _admit_chunk(self, contexts: list[tuple[tuple[int, ...], list[_Row]]]) -> None:
-        width = max(len(ids) for ids, _ in contexts)
-        tokens = torch.zeros((len(contexts), width), dtype=torch.long)
-        mask = torch.zeros((len(contexts), width), dtype=torch.long)
-        for place, (ids, _) in enumerate(contexts):
-            tokens[place, width - len(ids) :] = torch.tensor(ids)
-            mask[place, width - len(ids) :] = 1
-        tokens, mask = tokens.to(self.device), mask.to(self.device)
-        cache = RowCache(self.model.config.num_hidden_layers, self.dtype, room=min(64, self.sampling.max_new_tokens))
-        logits_PV = self._forward(tokens, mask, (mask.cumsum(-1) - 1).clamp(min=0), cache)
+        cache = new_cache(self.model, self.dtype, room=min(64, self.sampling.max_new_tokens))
+        logits_PV, mask = prefill(self.model, [ids for ids, _ in contexts], cache)
         repeats = torch.tensor([len(rows) for _, rows in contexts], device=self.device)
         owner_R = torch.arange(len(contexts), device=self.device).repeat_interleave(repeats)
         new = [row for _, rows in contexts for row in rows]
@@ -139,9 +139,10 @@ class _Batch:
         ones = torch.ones((len(self.rows), 1), dtype=torch.long, device=self.device)
         self.mask_RW = torch.cat([self.mask_RW, ones], dim=1)
         assert self.cache is not None
-        logits_RV = self._forward(self.last_R[:, None], self.mask_RW, self.positions_R[:, None], self.cache)
+        logits_RV = last_logits(self.model, self.last_R[:, None], self.mask_RW, self.positions_R[:, None], self.cache)
         self.last_R = self._draw(logits_RV, self.rows)
-        self.positions_R = self.positions_R + 1
+        # a finished row runs on until it is dropped, and must not run out of the model's positions
+        self.positions_R = (self.positions_R + 1).clamp(max=self.renderer.max_length - 1)
 
     def retire(self) -> list[_Row]:
         """Take out finished rows, once there are enough of them to be worth a compaction."""
@@ -162,43 +163,73 @@ class _Batch:
         self.cache.keep(kept, first)
         return done
 
-    def _forward(self, tokens: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: RowCache) -> torch.Tensor:
-        """Logits [R, V] at the last column."""
-        output = self.model(
-            input_ids=tokens,
-            attention_mask=mask,
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        logits: torch.Tensor = output.logits[:, -1]
-        return logits
-
     def _draw(self, logits_RV: torch.Tensor, rows: list[_Row]) -> torch.Tensor:
         """Next tokens [R]; those of finished rows are ignored."""
         limit = self.sampling.max_new_tokens
         numbers = [row.uniforms[min(len(row.tokens), limit - 1)] for row in rows]
-        drawn = draw(logits_RV, torch.stack(numbers).to(logits_RV.device), self.sampling)
-        is_stop = torch.isin(drawn.tokens, self.stop_ids).tolist()
+        device = torch.device("cpu") if self.device.type == "mps" else self.device  # there are no float64 numbers on mps
+        drawn = draw(logits_RV.to(device), torch.stack(numbers).to(device), self.sampling)
+        next_R = drawn.tokens.to(self.device)
+        is_stop = torch.isin(next_R, self.stop_ids).tolist()
         tokens, logprobs = drawn.tokens.tolist(), drawn.logprobs.tolist()
         for row, token, logprob, stops in zip(rows, tokens, logprobs, is_stop, strict=True):
             if row.finish is not None:
                 continue
+            if not math.isfinite(logprob):
+                raise ModelError(
+                    f"the model's logits are not numbers (log-probability {logprob} after {len(row.context)} prompt tokens and "
+                    f"{len(row.tokens)} more); its weights are damaged: take another checkpoint"
+                )
             row.tokens.append(token)
             row.logprobs.append(logprob)
             if stops or self._ends_with_stop_string(row):
                 row.finish = "stop"
             elif len(row.tokens) >= limit:
                 row.finish = "length"
-        return drawn.tokens
+        return next_R
 
     def _ends_with_stop_string(self, row: _Row) -> bool:
+        """Whether the newest token completes a stop string; one that was there before (in given text) does not count."""
         if not self.sampling.stop:
             return False
+        before = row.request.partial.token_ids if row.request.partial else ()
         longest = max(len(text) for text in self.sampling.stop)
-        tail = self.renderer.text(row.tokens[-(4 * longest + 4) :])  # a token is at least a byte, so this covers the string
-        return any(text in tail for text in self.sampling.stop)
+        ids = [*before, *row.tokens][-(4 * longest + 4) :]  # a token is at least a byte, so this covers the string
+        tail = self.renderer.full_text(ids)
+        if not any(text in tail for text in self.sampling.stop):
+            return False
+        older = self.renderer.full_text(ids[:-1])
+        return any(tail.count(text) > older.count(text) for text in self.sampling.stop)
+
+
+def _rows(requests: Sequence[Request], renderer: Renderer, sampling: Sampling) -> list[_Row]:
+    """A row per request, each distinct prompt rendered once, and everything checked before the first token."""
+    prompt_ids: dict[str, list[int]] = {}
+    rows = []
+    for place, request in enumerate(requests):
+        prompt, partial = request.prompt, request.partial
+        if prompt.id not in prompt_ids:
+            prompt_ids[prompt.id] = renderer.prompt_ids(prompt)
+        if partial is not None:
+            _check_partial(prompt.id, partial, renderer, sampling)
+        context = (*prompt_ids[prompt.id], *(partial.token_ids if partial else ()))
+        renderer.check_length(prompt, len(context), sampling.max_new_tokens)
+        numbers = torch.from_numpy(uniforms(request, sampling.max_new_tokens))
+        rows.append(_Row(place=place, request=request, context=context, uniforms=numbers))
+    return rows
+
+
+def _check_partial(prompt_id: str, partial: Completion, renderer: Renderer, sampling: Sampling) -> None:
+    if partial.prompt_id != prompt_id:
+        raise ValueError(f"a partial completion of prompt {partial.prompt_id} cannot go on under prompt {prompt_id}")
+    if partial.finish == "stop" or (partial.token_ids[-1:] and partial.token_ids[-1] in renderer.stop_ids):
+        raise ValueError(f"completion {partial.index} of prompt {prompt_id} has ended; only an unended one can be gone on from")
+    sampled = any(segment.source == "policy" and segment.logprobs is not None for segment in partial.segments)
+    if sampled and partial.temperature != sampling.temperature:
+        raise ValueError(
+            f"a partial completion sampled at temperature {partial.temperature} cannot go on at {sampling.temperature}; "
+            "its log-probabilities would be of two kinds"
+        )
 
 
 def _left_padded(mask_RW: torch.Tensor, width: int) -> torch.Tensor:
@@ -207,8 +238,9 @@ def _left_padded(mask_RW: torch.Tensor, width: int) -> torch.Tensor:
 
 def _completion(row: _Row, renderer: Renderer, sampling: Sampling, checkpoint: str) -> Completion:
     request = row.request
-    new = Segment(token_ids=tuple(row.tokens), logprobs=tuple(row.logprobs))
     before = request.partial.segments if request.partial else ()
+    turn = before[-1].turn if before else 0
+    new = Segment(token_ids=tuple(row.tokens), logprobs=tuple(row.logprobs), turn=turn)
     ids = [token for segment in (*before, new) for token in segment.token_ids]
     assert row.finish in ("stop", "length")
     return Completion(
@@ -220,6 +252,6 @@ def _completion(row: _Row, renderer: Renderer, sampling: Sampling, checkpoint: s
         index=request.index,
         seed=request.seed,
         temperature=sampling.temperature,
-        truncated=sampling.top_p < 1 or sampling.top_k > 0,
+        truncated=sampling.top_p < 1 or sampling.top_k > 0 or (request.partial is not None and request.partial.truncated),
         parents=(request.partial.id,) if request.partial else (),
     )

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
+
+from jinja2 import TemplateError
 
 from sharpen.digest import digest
 from sharpen.errors import DataError, ModelError
@@ -12,10 +17,48 @@ from sharpen.types import Completion, Prompt, Segment
 
 __all__ = ["Renderer"]
 
+_USER_SPEAKS = "\u2063user-speaks-here\u2063"
+_FIRST_MARK = 0xF0000  # private characters stand for special tokens that a text spells out, while a template runs
+_MARKS = "\U000f0000-\U000ffffd"
+_MAX_RENDERED = 1_000_000  # characters; a template that writes more is broken or hostile
+
+
+@dataclass
+class _Literals:
+    """Special tokens spelt out in given text: data, never control. Each is replaced by a private character until it is tokenised."""
+
+    pattern: re.Pattern[str]
+    found: list[str] = field(default_factory=list)
+
+    def hide(self, text: str) -> str:
+        """The text with a private character for each special token."""
+        return self.pattern.sub(self._mark, text)
+
+    def as_is(self, text: str) -> str:
+        """The text with its special tokens in force; only characters that would be taken for ours are hidden."""
+        return re.sub(f"[{_MARKS}]", self._mark, text)
+
+    def _mark(self, match: re.Match[str]) -> str:
+        self.found.append(match.group())
+        return chr(_FIRST_MARK + len(self.found) - 1)
+
+    def split(self, text: str) -> list[tuple[str, bool]]:
+        """Pieces of text in order, and whether each is one of the literals."""
+        pieces = re.split(f"([{_MARKS}])", text)
+        literal = [bool(number % 2) for number in range(len(pieces))]
+        return [
+            (self.found[ord(piece) - _FIRST_MARK] if is_literal else piece, is_literal)
+            for piece, is_literal in zip(pieces, literal, strict=True)
+            if piece
+        ]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Renderer:
     """A tokenizer with its chat template and the tokens that end an answer.
+
+    A special token that a message spells out (`<|im_end|>` in a row of data) is tokenised as plain text: data cannot end a turn
+    or begin one. Everything else is what transformers' `apply_chat_template(tokenize=True)` gives.
 
     Attributes:
         tokenizer: a transformers tokenizer.
@@ -41,38 +84,37 @@ class Renderer:
         """Token ids of the prompt as the model reads it, generation header included.
 
         Raises:
+            DataError: the prompt has no tokens, or the chat template refuses it.
             ModelError: the prompt is a conversation and the model has no chat template.
         """
+        literals = self._literals()
         if prompt.next == "raw":
-            ids: list[int] = self.tokenizer(prompt.text)["input_ids"]
-            return self._without_final_stop(ids)
-        rendered = self.rendered(prompt)
-        return list(self.tokenizer(rendered, add_special_tokens=False)["input_ids"])
+            ids = [*self._start_ids, *self._ids(literals.as_is(prompt.text), literals)]
+        else:
+            ids = self._ids(self._conversation(prompt, literals), literals)
+        if not ids:
+            raise DataError(f"prompt {_name(prompt)} has no tokens, so there is nothing to go on from; give it some text")
+        return ids
 
     def rendered(self, prompt: Prompt) -> str:
         """The prompt as text, exactly what is sent.
 
         Raises:
+            DataError: the chat template refuses the prompt.
             ModelError: the prompt is a conversation and the model has no chat template.
         """
         if prompt.next == "raw":
             return prompt.text
-        if not self.has_template:
-            raise ModelError(
-                "this model has no chat template, so a conversation cannot be put to it; use an instruct model, or prompts "
-                "with next='raw' (`--raw`), whose text is continued as it is"
-            )
-        messages = [{"role": message.role, "content": message.text} for message in prompt.messages]
-        if prompt.next == "user":
-            # The conversation rendered with an empty user turn, cut at the point where the user would speak.
-            mark = "\u2063user-speaks-here\u2063"
-            text = str(self.tokenizer.apply_chat_template([*messages, {"role": "user", "content": mark}], tokenize=False))
-            return text.split(mark)[0]
-        return str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+        literals = self._literals()
+        return "".join(piece for piece, _ in literals.split(self._conversation(prompt, literals)))
 
-    def text(self, ids: list[int]) -> str:
+    def text(self, ids: Sequence[int]) -> str:
         """The text of sampled ids, special tokens left out."""
-        return str(self.tokenizer.decode(ids, skip_special_tokens=True))
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
+
+    def full_text(self, ids: Sequence[int]) -> str:
+        """The text of sampled ids, special tokens written out."""
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=False))
 
     def encode(self, prompt: Prompt, text: str) -> Completion:
         """Foreign text as a completion of that prompt: tokenised here, once, ended by the model's stop token.
@@ -89,34 +131,89 @@ class Renderer:
             return completion
         return dataclasses.replace(self.encode(prompt, completion.text), prompt_id=completion.prompt_id)
 
-    def check_length(self, prompt: Prompt, max_new_tokens: int) -> int:
-        """Tokens of the prompt.
+    def check_length(self, prompt: Prompt, length: int, max_new_tokens: int) -> None:
+        """Check that a context of `length` tokens leaves room for the answer.
 
         Raises:
-            DataError: prompt and answer together do not fit the model's context.
+            DataError: they do not fit the model's context together; nothing is ever cut.
         """
-        length = len(self.prompt_ids(prompt))
         if length + max_new_tokens > self.max_length:
             raise DataError(
-                f"prompt {prompt.tags.get('id', prompt.id)!r} has {length} tokens; with {max_new_tokens} for the answer it "
+                f"prompt {_name(prompt)} has {length} tokens; with {max_new_tokens} for the answer it "
                 f"exceeds the model's {self.max_length}: shorten it, or lower max_new_tokens"
             )
-        return length
+
+    def _conversation(self, prompt: Prompt, literals: _Literals) -> str:
+        messages = self._messages(prompt, literals)
+        if prompt.next == "assistant":
+            return self._template(prompt, messages, header=True)
+        # The conversation rendered with a marked user turn, cut at the point where the user would speak.
+        text = self._template(prompt, [*messages, {"role": "user", "content": _USER_SPEAKS}], header=False)
+        return text.split(_USER_SPEAKS)[0]
+
+    def _template(self, prompt: Prompt, messages: list[dict[str, str]], *, header: bool) -> str:
+        if not self.has_template:
+            raise ModelError(
+                "this model has no chat template, so a conversation cannot be put to it; use an instruct model, or prompts "
+                "with next='raw' (`--raw`), whose text is continued as it is"
+            )
+        try:
+            text = str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=header))
+        except TemplateError as error:
+            raise DataError(f"the model's chat template refuses prompt {_name(prompt)}: {error}") from error
+        if len(text) > _MAX_RENDERED:
+            raise DataError(f"the model's chat template makes {len(text):,} characters of prompt {_name(prompt)}; look into it")
+        return text
+
+    def _messages(self, prompt: Prompt, literals: _Literals) -> list[dict[str, str]]:
+        return [{"role": message.role, "content": literals.hide(message.text)} for message in prompt.messages]
+
+    def _literals(self) -> _Literals:
+        return _Literals(self._literal_pattern)
+
+    @cached_property
+    def _literal_pattern(self) -> re.Pattern[str]:
+        special = [token.content for token in self.tokenizer.added_tokens_decoder.values() if token.special]
+        longest_first = sorted(special, key=len, reverse=True)
+        return re.compile("|".join([*map(re.escape, longest_first), f"[{_MARKS}]"]))
+
+    @cached_property
+    def _start_ids(self) -> tuple[int, ...]:
+        """What the tokenizer puts before a text of no template: its BOS token, or nothing. What it appends is left out."""
+        whole, plain = self.tokenizer("a")["input_ids"], self.tokenizer("a", add_special_tokens=False)["input_ids"]
+        starts = [start for start in range(len(whole)) if whole[start : start + len(plain)] == plain]
+        return tuple(whole[: starts[0]]) if starts else ()
+
+    def _ids(self, text: str, literals: _Literals) -> list[int]:
+        """Token ids of a text whose control tokens count, with the hidden literals as plain text."""
+        ids: list[int] = []
+        for piece, is_literal in literals.split(text):
+            how = {"split_special_tokens": True} if is_literal else {}
+            ids += self.tokenizer(piece, add_special_tokens=False, **how)["input_ids"]
+        return ids
 
     def _turn_ids(self, prompt: Prompt, text: str) -> list[int]:
-        before = self.prompt_ids(prompt)
-        if prompt.next == "assistant":
-            messages = [{"role": message.role, "content": message.text} for message in prompt.messages]
-            messages.append({"role": "assistant", "content": text})
-            whole_text = str(self.tokenizer.apply_chat_template(messages, tokenize=False))
-            whole = list(self.tokenizer(whole_text, add_special_tokens=False)["input_ids"])
-            after = whole[len(before) :]
-            stops = [place for place, token in enumerate(after) if token in self.stop_ids]
-            if whole[: len(before)] == before and stops:
-                return after[: stops[-1] + 1]
-        plain = list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
-        return [*plain, self.stop_ids[0]]
+        """The tokens that follow the prompt's, as the template writes this turn, up to and with its stop token.
 
-    def _without_final_stop(self, ids: list[int]) -> list[int]:
-        """Some tokenizers append their end token to any text; a prompt must not end with it."""
-        return ids[:-1] if len(ids) > 1 and ids[-1] in self.stop_ids else list(ids)
+        Where the template changes what came before (it drops earlier thoughts, or the first letters join the header's last token)
+        or changes the text itself, the text's own tokens follow the prompt: what was generated after is what is trained after.
+        """
+        before, literals = self.prompt_ids(prompt), self._literals()
+        content = literals.hide(text)
+        if prompt.next == "raw":
+            whole = [*self._start_ids, *self._ids(literals.as_is(prompt.text) + content, literals)]
+            kept = whole[: len(before)] == before
+            return [*(whole[len(before) :] if kept else self._ids(content, literals)), self.stop_ids[0]]
+        messages = [*self._messages(prompt, literals), {"role": prompt.next, "content": content}]
+        whole = self._ids(self._template(prompt, messages, header=False), literals)
+        stops = [place for place, token in enumerate(whole) if token in self.stop_ids]
+        if whole[: len(before)] == before:
+            for place in stops:
+                turn = whole[len(before) : place + 1]
+                if turn and text.strip() in self.text(turn):
+                    return turn
+        return [*self._ids(content, literals), whole[stops[-1]] if stops else self.stop_ids[0]]
+
+
+def _name(prompt: Prompt) -> str:
+    return repr(prompt.tags.get("id", prompt.id))

@@ -15,13 +15,14 @@ import torch
 from sharpen.digest import digest
 from sharpen.errors import ModelError
 from sharpen.identity import code_digest
-from sharpen.protocols import Capability, Objective, Request, Sampling, TokenScores, Trained, Training
-from sharpen.runtime import weights
-from sharpen.runtime.forward import Encoded, Scored, encode_rows, forward_rows, micro_batches
-from sharpen.runtime.generation import generate
+from sharpen.protocols import Capability, Objective, Trained, Training
+from sharpen.runtime import adapters, weights
+from sharpen.runtime.decoding import check_decoding
+from sharpen.runtime.forward import Encoded, Scored, encode_rows, forward_rows
+from sharpen.runtime.policy import TorchPolicy
 from sharpen.runtime.rendering import Renderer
-from sharpen.runtime.training import fit
-from sharpen.types import Checkpoint, Completion, Example, Prompt, Row
+from sharpen.runtime.training import check_columns, fit, optimizer_for
+from sharpen.types import Checkpoint, Completion, Example, Prompt
 
 __all__ = ["TorchPolicy", "TorchRuntime"]
 
@@ -73,6 +74,8 @@ class TorchRuntime:
         self.token_budget = 4096 if self.device.type == "cpu" else 16384
         self._residents: OrderedDict[str, _Resident] = OrderedDict()
         self._split_head: bool | None = None
+        self._decodes = False
+        self._uris: dict[str, str] = {}
 
     @property
     def base(self) -> Checkpoint:
@@ -136,20 +139,25 @@ class TorchRuntime:
         Raises:
             ModelError: it is neither in memory nor saved.
         """
-        if not self.holds(checkpoint.id) and checkpoint.uri is None:
-            raise ModelError(f"checkpoint {checkpoint.id} is neither in memory nor on disk; train it again")
+        if not self.holds(checkpoint.id):
+            self._uri(checkpoint)
         return TorchPolicy(self, checkpoint)
+
+    def _uri(self, checkpoint: Checkpoint) -> str:
+        uri = checkpoint.uri or self._uris.get(checkpoint.id)
+        if uri is None:
+            raise ModelError(f"checkpoint {checkpoint.id} is neither in memory nor on disk; train it again")
+        return uri
 
     def resident(self, checkpoint: Checkpoint) -> _Resident:
         """The weights in memory, read from disk where needed."""
         if checkpoint.id in self._residents:
             self._residents.move_to_end(checkpoint.id)
             return self._residents[checkpoint.id]
-        if checkpoint.uri is None:
-            raise ModelError(f"checkpoint {checkpoint.id} is neither in memory nor on disk; train it again")
+        uri = self._uri(checkpoint)
         self._make_room()
-        module, optimizer = weights.load_module(self.folder, Path(checkpoint.uri), self.device)
-        self._residents[checkpoint.id] = _Resident(module=module, optimizer=optimizer, uri=checkpoint.uri)
+        module, optimizer = weights.load_module(self.folder, Path(uri), self.device)
+        self._residents[checkpoint.id] = _Resident(module=module, optimizer=optimizer, uri=uri)
         return self._residents[checkpoint.id]
 
     def _make_room(self) -> None:
@@ -173,27 +181,31 @@ class TorchRuntime:
         """Train `start` in place into `result`.
 
         Raises:
+            DataError: a row does not fit the model's context.
             DivergedError: the loss stopped being a number; `start` must then be loaded again.
+            ValueError: a row has no tokens, a column is missing or does not match its row, or the adapters differ in rank.
         """
-        resident = self.resident(start)
-        del self._residents[start.id]
-        module = weights.with_lora(resident.module, training.lora_rank, seed) if training.lora_rank else resident.module
-        parameters = weights.trainable(module, lora=bool(training.lora_rank))
-        optimizer = resident.optimizer if carried and resident.optimizer is not None else None
-        if optimizer is None:
-            optimizer = torch.optim.AdamW(
-                parameters,
-                lr=training.learning_rate,
-                betas=training.betas,
-                weight_decay=training.weight_decay,
-                fused=self.device.type != "mps",
-            )
         rows = [row for example in examples for row in example.rows]
         encoded = encode_rows(rows, self.renderer, at_sampling_temperature=objective.at_sampling_temperature)
+        check_columns(rows, objective.columns, scored)
+        resident = self.resident(start)
+        rank = adapters.lora_rank(resident.module)
+        if rank is not None and rank != training.lora_rank:
+            raise ValueError(
+                f"lora_rank is {training.lora_rank}, but checkpoint {start.id} has adapters of rank {rank}; "
+                "train with that rank, or start from a checkpoint of full weights"
+            )
+        split_head = self.split_head(resident.module)
+        module = resident.module
+        if training.lora_rank and rank is None:
+            module = adapters.with_lora(module, training.lora_rank, seed)
+        del self._residents[start.id]  # from here on these are no longer its weights
+        parameters = adapters.trainable(module, lora=bool(training.lora_rank))
+        optimizer = optimizer_for(parameters, training, carried=resident.optimizer if carried else None)
 
         def forward(batch: Sequence[Encoded], entropies: bool) -> Scored:
             with self.precision():
-                return forward_rows(module, batch, entropies=entropies, split_head=self.split_head(module))
+                return forward_rows(module, batch, entropies=entropies, split_head=split_head)
 
         trained = fit(
             parameters,
@@ -210,6 +222,7 @@ class TorchRuntime:
         )
         optimizer.zero_grad(set_to_none=True)
         self._residents[result] = _Resident(module=module, optimizer=optimizer)
+        self._uris.pop(result, None)
         return trained
 
     def save(self, checkpoint: str, folder: Path, *, optimizer: bool) -> None:
@@ -219,6 +232,7 @@ class TorchRuntime:
 
     def saved(self, checkpoint: str, uri: str) -> None:
         """Note that a checkpoint in memory is safe on disk, so that it may be dropped."""
+        self._uris[checkpoint] = uri
         if checkpoint in self._residents:
             self._residents[checkpoint].uri = uri
 
@@ -231,11 +245,20 @@ class TorchRuntime:
         weights.export_module(self.resident(checkpoint).module, self.folder, folder)
 
     def average(self, shares: Mapping[str, float], result: str, checkpoints: Sequence[Checkpoint]) -> None:
-        """Hold the weighted average of checkpoints under a new id."""
+        """Hold the weighted average of checkpoints under a new id, adapters merged.
+
+        Raises:
+            ValueError: there are no shares, they do not add up to 1, or one names no checkpoint.
+        """
+        if not shares or abs(sum(shares.values()) - 1) > 1e-6:
+            raise ValueError(f"the shares {dict(shares)} add up to {sum(shares.values()):g}; an average needs 1")
         by_id = {checkpoint.id: checkpoint for checkpoint in checkpoints}
+        unknown = sorted(shares.keys() - by_id.keys())
+        if unknown:
+            raise ValueError(f"the shares name {unknown[0]!r}, which is not among the checkpoints {sorted(by_id)}")
         sums: dict[str, torch.Tensor] = {}
         for name, share in shares.items():
-            for key, value in self.resident(by_id[name]).module.state_dict().items():
+            for key, value in adapters.merged_state(self.resident(by_id[name]).module).items():
                 sums[key] = sums[key] + share * value if key in sums else share * value
         self._make_room()
         module = weights.new_module(self.folder, self.device)
@@ -257,91 +280,15 @@ class TorchRuntime:
             self._split_head = weights.head_is_plain(module)
         return self._split_head
 
-
-@dataclass(frozen=True)
-class TorchPolicy:
-    """A checkpoint that answers, through its runtime."""
-
-    runtime: TorchRuntime
-    weights: Checkpoint
-
-    @property
-    def checkpoint(self) -> str:
-        """Id of the weights."""
-        return self.weights.id
-
-    def generate(self, requests: Sequence[Request], sampling: Sampling) -> Sequence[Completion]:
-        """One completion per request, in order."""
-        runtime = self.runtime
-        for request in requests:
-            runtime.renderer.check_length(request.prompt, sampling.max_new_tokens)
-        module = runtime.resident(self.weights).module
-        with runtime.precision(), weights.cacheable_casts(module):
-            return generate(
-                module,
-                runtime.renderer,
-                requests,
-                sampling,
-                checkpoint=self.weights.id,
-                max_rows=runtime.max_rows,
-                prefill_tokens=runtime.token_budget,
-                cache_dtype=torch.bfloat16 if runtime.dtype == "bfloat16" and runtime.device.type != "cpu" else torch.float32,
-            )
-
-    def score(
-        self, rows: Sequence[Row], *, entropies: bool = False, at_sampling_temperature: bool = False
-    ) -> Sequence[TokenScores]:
-        """Log-probabilities (nats) of each row's T completion tokens."""
-        runtime = self.runtime
-        encoded = encode_rows(rows, runtime.renderer, at_sampling_temperature=at_sampling_temperature)
-        return self._score_encoded(encoded, entropies=entropies)
-
-    @torch.no_grad()
-    def _score_encoded(self, encoded: Sequence[Encoded], *, entropies: bool) -> list[TokenScores]:
-        runtime = self.runtime
-        module = runtime.resident(self.weights).module
-        split_head = runtime.split_head(module)
-        found: dict[int, TokenScores] = {}
-        with runtime.precision(), weights.cacheable_casts(module):
-            for places in micro_batches([len(row) for row in encoded], runtime.token_budget):
-                rows = [encoded[place] for place in places]
-                scored = forward_rows(module, rows, entropies=entropies, split_head=split_head)
-                logps = scored.logps.tolist()
-                spread = scored.entropies.tolist() if scored.entropies is not None else None
-                for number, (place, row) in enumerate(zip(places, rows, strict=True)):
-                    length = len(row.completion_ids)
-                    found[place] = TokenScores(
-                        logprobs=tuple(logps[number][:length]),
-                        entropies=tuple(spread[number][:length]) if spread is not None else None,
-                    )
-        return [found[place] for place in range(len(encoded))]
-
-    def options(self, prompts: Sequence[Prompt]) -> Sequence[tuple[float, ...]]:
-        """For each prompt the summed log-probability (nats) of each option's tokens, stop token included.
+    def check_decoding(self, module: Any) -> None:  # Any: as above
+        """Test once on this model that it can be sampled with rows that come and go.
 
         Raises:
-            ValueError: a prompt has no options.
+            ModelError: it cannot.
         """
-        rows, runtime = [], self.runtime
-        for prompt in prompts:
-            if not prompt.options:
-                raise ValueError(f"prompt {prompt.text[:60]!r} has no options; give it a closed set of labels")
-            rows += [Row(prompt=prompt, completion=runtime.encode(prompt, option)) for option in prompt.options]
-        sums = iter([sum(scores.logprobs) for scores in self.score(rows)])
-        return [tuple(next(sums) for _ in prompt.options or ()) for prompt in prompts]
-
-    @torch.no_grad()
-    def embed(self, prompts: Sequence[Prompt]) -> Sequence[tuple[float, ...]]:
-        """For each prompt the mean of its last hidden states."""
-        runtime = self.runtime
-        module = runtime.resident(self.weights).module
-        vectors = []
-        with runtime.precision():
-            for prompt in prompts:
-                ids = torch.tensor([runtime.renderer.prompt_ids(prompt)], device=runtime.device)
-                hidden = module.base_model(input_ids=ids, use_cache=False).last_hidden_state
-                vectors.append(tuple(hidden[0].float().mean(0).tolist()))
-        return vectors
+        if not self._decodes:
+            check_decoding(module)
+            self._decodes = True
 
 
 def model_digest(folder: Path) -> str:

@@ -19,7 +19,7 @@ from sharpen.protocols import Columns, Objective, Trained, Training
 from sharpen.runtime.forward import Encoded, Scored, micro_batches
 from sharpen.types import Example, Row
 
-__all__ = ["fit", "learning_rate_at", "plan_steps"]
+__all__ = ["check_columns", "fit", "learning_rate_at", "optimizer_for", "plan_steps"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +60,41 @@ def learning_rate_at(step: int, num_steps: int, training: Training) -> float:
     if training.schedule == "cosine":
         return training.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
     return training.learning_rate
+
+
+def optimizer_for(
+    parameters: Sequence[torch.nn.Parameter], training: Training, *, carried: torch.optim.AdamW | None
+) -> torch.optim.AdamW:
+    """The optimiser that came with the weights, under this call's settings; a fresh AdamW where none did."""
+    if carried is not None:
+        carried.param_groups[0].update(lr=training.learning_rate, betas=training.betas, weight_decay=training.weight_decay)
+        return carried
+    return torch.optim.AdamW(
+        parameters,
+        lr=training.learning_rate,
+        betas=training.betas,
+        weight_decay=training.weight_decay,
+        fused=parameters[0].device.type != "mps",
+    )
+
+
+def check_columns(rows: Sequence[Row], columns: Sequence[str], scored: Mapping[str, Sequence[tuple[float, ...]]]) -> None:
+    """Check that every row has tokens, and every column that the objective reads one number for each of them.
+
+    Raises:
+        ValueError: it is not so; training would go on with numbers of other tokens, or with none.
+    """
+    for row in rows:
+        if not row.completion.token_ids:
+            raise ValueError(
+                f"a completion of prompt {row.prompt.text[:60]!r} has no tokens; given text is made tokens by `runtime.encode`"
+            )
+    for name in (name for name in columns if name != "entropies"):
+        if name not in scored:
+            raise ValueError(f"the objective reads {name!r}, which is not among the scored columns {sorted(scored)}; score it")
+    for name, numbers in scored.items():
+        if [len(one) for one in numbers] != [len(row.completion.token_ids) for row in rows]:
+            raise ValueError(f"scored column {name!r} does not have one number per token of {len(rows)} rows; score these rows")
 
 
 def fit(

@@ -1,4 +1,4 @@
-"""Modules in and out of files: safetensors only, nothing pickled; LoRA; the devices and precisions there are."""
+"""Modules in and out of files: safetensors only, nothing pickled; the devices and precisions there are."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, load_model, save_file, save_model
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from transformers.utils import logging as transformers_logging
 
 from sharpen.errors import ModelError
+from sharpen.runtime.adapters import lora_rank, merged_state, trainable, with_lora
 from sharpen.runtime.attention import ATTENTION
 from sharpen.runtime.rendering import Renderer
 
@@ -33,14 +34,13 @@ __all__ = [
     "load_module",
     "load_renderer",
     "new_module",
+    "quiet",
     "save_module",
-    "trainable",
-    "with_lora",
 ]
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", "vocab.json",
                     "merges.txt", "tokenizer.model", "added_tokens.json", "generation_config.json")  # fmt: skip
-_LORA_LAYERS = "all-linear"
+_NO_LIMIT = 10**8  # tokens; tokenizers that know no limit say 1e30
 
 
 def best_device() -> str:
@@ -76,8 +76,8 @@ def load_renderer(folder: Path) -> Renderer:
         ModelError: the folder has no tokenizer, or names no stop token.
     """
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True).get_text_config()
     except (OSError, ValueError) as error:
         raise ModelError(f"cannot read a tokenizer and configuration from {folder}: {error}") from error
     named: list[int] = []
@@ -87,7 +87,22 @@ def load_renderer(folder: Path) -> Renderer:
     if not named:
         raise ModelError(f"the model in {folder} names no end-of-sequence token, so no answer could end; set eos_token_id")
     stop_ids = tuple(dict.fromkeys([*_ids(tokenizer.eos_token_id), *named]))
-    return Renderer(tokenizer=tokenizer, stop_ids=stop_ids, max_length=int(config.max_position_embeddings))
+    return Renderer(tokenizer=tokenizer, stop_ids=stop_ids, max_length=_max_length(config, tokenizer, folder))
+
+
+def _max_length(config: Any, tokenizer: Any, folder: Path) -> int:  # Any: transformers has no types
+    """Positions that the model reads the same way whatever else is in the batch."""
+    try:
+        length = int(config.max_position_embeddings)
+    except AttributeError:  # models without a position table name none
+        length = int(tokenizer.model_max_length)
+    if length > _NO_LIMIT:
+        raise ModelError(f"the model in {folder} names no context length; set model_max_length in its tokenizer_config.json")
+    rope = config.to_dict().get("rope_parameters") or {}
+    for parameters in (rope, *(value for value in rope.values() if isinstance(value, dict))):
+        if parameters.get("rope_type") == "longrope":  # its angles change with the longest row of a batch above this length
+            length = min(length, int(parameters.get("original_max_position_embeddings", length)))
+    return length
 
 
 def _ids(value: int | Sequence[int] | None) -> list[int]:
@@ -108,41 +123,72 @@ def quiet() -> Iterator[None]:
 
 @quiet()
 def new_module(folder: Path, device: torch.device) -> Any:  # Any: a transformers causal LM
-    """The model folder's weights as float32, in evaluation mode: dropout never acts, in training either."""
+    """The model folder's weights as float32, in evaluation mode: dropout never acts, in training either.
+
+    Raises:
+        ModelError: the folder holds no whole safetensors of a causal language model. Pickles are never read.
+    """
+    if (folder / "adapter_config.json").exists():
+        raise ModelError(f"{folder} holds a LoRA adapter, not a whole model; merge it into its base model first")
     try:
-        module = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=torch.float32, trust_remote_code=False, use_safetensors=True, attn_implementation=ATTENTION
+        module, facts = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=torch.float32,
+            trust_remote_code=False,
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"cannot load a causal language model from {folder}: {error}") from error
+    if facts["missing_keys"]:  # transformers would go on with random numbers in their place
+        raise ModelError(f"the weights in {folder} lack {sorted(facts['missing_keys'])[0]!r}; download the model again")
+    if module.config._attn_implementation == "sdpa":  # else the model's attention is of a kind that ours is not
+        module.set_attn_implementation(ATTENTION)
     return module.to(device).eval()
 
 
 def load_module(base: Path, folder: Path, device: torch.device) -> tuple[Any, torch.optim.AdamW | None]:
-    """A saved checkpoint's module and, where it was saved, its optimiser."""
+    """A saved checkpoint's module and, where it was saved, its optimiser.
+
+    Raises:
+        ModelError: a file is missing or damaged.
+    """
     module = new_module(base, device)
     if folder == base:
         return module, None
-    facts = json.loads((folder / "checkpoint.json").read_text("utf-8"))
-    if facts["lora_rank"]:
-        module = with_lora(module, facts["lora_rank"], 0)
-    load_model(module, folder / "model.safetensors", device=str(device))
-    if facts["optimizer"] is None:
-        return module, None
+    try:
+        facts = json.loads((folder / "checkpoint.json").read_text("utf-8"))
+        if facts["lora_rank"]:
+            module = with_lora(module, facts["lora_rank"], 0)
+        load_model(module, folder / "model.safetensors", device=str(device))
+        if facts["optimizer"] is None:
+            return module, None
+        return module, _load_optimizer(module, folder, facts, device)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise ModelError(f"checkpoint folder {folder} is missing or damaged ({error}); train it again") from error
+
+
+def _load_optimizer(
+    module: Any,  # Any: as above
+    folder: Path,
+    facts: dict[str, Any],  # Any: JSON
+    device: torch.device,
+) -> torch.optim.AdamW:
     parameters = trainable(module, lora=bool(facts["lora_rank"]))
     optimizer = torch.optim.AdamW(parameters, **facts["optimizer"])
     state = load_file(folder / "optimizer.safetensors", device=str(device))
     for number, parameter in enumerate(parameters):
-        names = ("step", "exp_avg", "exp_avg_sq")
-        if f"{number}.step" in state:
+        if f"{number}.step" in state:  # a parameter that never had a gradient has no state
+            names = ("step", "exp_avg", "exp_avg_sq")
             optimizer.state[parameter] = {name: state[f"{number}.{name}"] for name in names}
-    return module, optimizer
+    return optimizer
 
 
 def save_module(module: Any, optimizer: torch.optim.AdamW | None, folder: Path) -> None:  # Any: as above
     """Write weights, and optimiser state where given, as safetensors with a small JSON beside them."""
     save_model(module, str(folder / "model.safetensors"))
-    facts: dict[str, object] = {"lora_rank": _lora_rank(module), "optimizer": None}
+    facts: dict[str, object] = {"lora_rank": lora_rank(module), "optimizer": None}
     if optimizer is not None:
         group = optimizer.param_groups[0]
         facts["optimizer"] = {name: group[name] for name in ("lr", "betas", "eps", "weight_decay", "fused")}
@@ -159,75 +205,11 @@ def save_module(module: Any, optimizer: torch.optim.AdamW | None, folder: Path) 
 def export_module(module: Any, base: Path, folder: Path) -> None:  # Any: as above
     """Write a plain transformers folder in float32: LoRA merged into the weights, tokenizer files copied as they are."""
     clean = new_module(base, torch.device("cpu"))
-    state = _merged_state(module) if _lora_rank(module) else module.state_dict()
-    clean.load_state_dict({key: value.cpu() for key, value in state.items()})
+    clean.load_state_dict({key: value.cpu() for key, value in merged_state(module).items()})
     clean.save_pretrained(folder)
     for name in _TOKENIZER_FILES:
         if (base / name).exists():
             shutil.copyfile(base / name, folder / name)
-
-
-def _merged_state(module: Any) -> dict[str, torch.Tensor]:  # Any: as above
-    """The state dict with every LoRA update added to the weight that it adapts."""
-    state: dict[str, torch.Tensor] = {}
-    updates = {
-        f"{name}.weight": layer.get_delta_weight("default")
-        for name, layer in module.named_modules()
-        if name and isinstance(getattr(layer, "lora_A", None), torch.nn.ModuleDict)
-    }
-    for key, value in module.state_dict().items():
-        if ".lora_" in key:
-            continue
-        plain = key.replace(".base_layer.", ".")
-        state[plain] = value + updates[plain] if plain in updates else value
-    return state
-
-
-def with_lora(module: Any, rank: int, seed: int) -> Any:  # Any: as above
-    """The module with LoRA adapters of that rank on every linear layer but the head, unless it has them.
-
-    Raises:
-        ModelError: peft is not installed.
-    """
-    if _lora_rank(module):
-        return module
-    try:
-        from peft import LoraConfig, inject_adapter_in_model
-    except ImportError as error:
-        raise ModelError("LoRA needs peft: pip install 'sharpen[lora]'") from error
-    names = _linear_names(module)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed % 2**63)
-        adapted = inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=names), module)
-    return adapted.eval()
-
-
-def _linear_names(module: Any) -> list[str]:  # Any: as above
-    head = module.get_output_embeddings()
-    return sorted(
-        {name.rsplit(".", 1)[-1] for name, layer in module.named_modules() if _is_linear(layer) and layer is not head}
-    )
-
-
-def _is_linear(layer: torch.nn.Module) -> bool:
-    return isinstance(layer, torch.nn.Linear) or type(layer).__name__ == "Conv1D"  # GPT-2's linear layers
-
-
-def _lora_rank(module: Any) -> int | None:  # Any: as above
-    for name, value in module.named_parameters():
-        if name.endswith("lora_A.default.weight"):
-            return int(value.shape[0])
-    return None
-
-
-def trainable(module: Any, *, lora: bool) -> list[torch.nn.Parameter]:  # Any: as above
-    """The parameters to train: the adapters, or all."""
-    chosen = []
-    for name, parameter in module.named_parameters():
-        parameter.requires_grad_(not lora or ".lora_" in name)
-        if parameter.requires_grad:
-            chosen.append(parameter)
-    return chosen
 
 
 @contextlib.contextmanager
@@ -246,6 +228,8 @@ def cacheable_casts(module: Any) -> Iterator[None]:  # Any: as above
 @torch.no_grad()
 def head_is_plain(module: Any) -> bool:  # Any: as above
     """Whether logits are exactly head(last hidden state): models that scale or cap their logits say no."""
+    if module.base_model is module or module.get_output_embeddings() is None:
+        return False
     ids = torch.arange(4, device=next(module.parameters()).device)[None]
     hidden = module.base_model(input_ids=ids, use_cache=False).last_hidden_state
     return torch.equal(module.get_output_embeddings()(hidden), module(input_ids=ids, use_cache=False).logits)

@@ -1,0 +1,111 @@
+"""A checkpoint of the torch runtime that answers: samples, log-probabilities, options, embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from sharpen.protocols import Request, Sampling, TokenScores
+from sharpen.runtime import weights
+from sharpen.runtime.forward import Encoded, encode_rows, forward_rows, micro_batches
+from sharpen.runtime.generation import generate
+from sharpen.types import Checkpoint, Completion, Prompt, Row
+
+if TYPE_CHECKING:
+    from sharpen.runtime.torch_runtime import TorchRuntime
+
+__all__ = ["TorchPolicy"]
+
+
+@dataclass(frozen=True)
+class TorchPolicy:
+    """A checkpoint that answers, through its runtime."""
+
+    runtime: TorchRuntime
+    weights: Checkpoint
+
+    @property
+    def checkpoint(self) -> str:
+        """Id of the weights."""
+        return self.weights.id
+
+    def generate(self, requests: Sequence[Request], sampling: Sampling) -> Sequence[Completion]:
+        """One completion per request, in order."""
+        runtime = self.runtime
+        module = runtime.resident(self.weights).module
+        runtime.check_decoding(module)
+        with runtime.precision(), weights.cacheable_casts(module):
+            return generate(
+                module,
+                runtime.renderer,
+                requests,
+                sampling,
+                checkpoint=self.weights.id,
+                max_rows=runtime.max_rows,
+                prefill_tokens=runtime.token_budget,
+                cache_dtype=torch.bfloat16 if runtime.dtype == "bfloat16" and runtime.device.type != "cpu" else torch.float32,
+            )
+
+    def score(
+        self, rows: Sequence[Row], *, entropies: bool = False, at_sampling_temperature: bool = False
+    ) -> Sequence[TokenScores]:
+        """Log-probabilities (nats) of each row's T completion tokens."""
+        runtime = self.runtime
+        encoded = encode_rows(rows, runtime.renderer, at_sampling_temperature=at_sampling_temperature)
+        return self._score_encoded(encoded, entropies=entropies)
+
+    @torch.no_grad()
+    def _score_encoded(self, encoded: Sequence[Encoded], *, entropies: bool) -> list[TokenScores]:
+        runtime = self.runtime
+        module = runtime.resident(self.weights).module
+        split_head = runtime.split_head(module)
+        found: dict[int, TokenScores] = {}
+        with runtime.precision(), weights.cacheable_casts(module):
+            for places in micro_batches([len(row) for row in encoded], runtime.token_budget):
+                rows = [encoded[place] for place in places]
+                scored = forward_rows(module, rows, entropies=entropies, split_head=split_head)
+                logps = scored.logps.tolist()
+                spread = scored.entropies.tolist() if scored.entropies is not None else None
+                for number, (place, row) in enumerate(zip(places, rows, strict=True)):
+                    length = len(row.completion_ids)
+                    found[place] = TokenScores(
+                        logprobs=tuple(logps[number][:length]),
+                        entropies=tuple(spread[number][:length]) if spread is not None else None,
+                    )
+        return [found[place] for place in range(len(encoded))]
+
+    def options(self, prompts: Sequence[Prompt]) -> Sequence[tuple[float, ...]]:
+        """For each prompt the summed log-probability (nats) of each option's tokens, stop token included.
+
+        Raises:
+            ValueError: a prompt has no options.
+        """
+        rows, runtime = [], self.runtime
+        for prompt in prompts:
+            if not prompt.options:
+                raise ValueError(f"prompt {prompt.text[:60]!r} has no options; give it a closed set of labels")
+            rows += [Row(prompt=prompt, completion=runtime.encode(prompt, option)) for option in prompt.options]
+        sums = iter([sum(scores.logprobs) for scores in self.score(rows)])
+        return [tuple(next(sums) for _ in prompt.options or ()) for prompt in prompts]
+
+    @torch.no_grad()
+    def embed(self, prompts: Sequence[Prompt]) -> Sequence[tuple[float, ...]]:
+        """For each prompt the mean of its last hidden states.
+
+        Raises:
+            DataError: a prompt is longer than the model reads.
+        """
+        runtime = self.runtime
+        module = runtime.resident(self.weights).module
+        vectors = []
+        with runtime.precision():
+            for prompt in prompts:
+                ids = runtime.renderer.prompt_ids(prompt)
+                runtime.renderer.check_length(prompt, len(ids), 0)
+                tokens = torch.tensor([ids], device=runtime.device)
+                output = module(input_ids=tokens, use_cache=False, output_hidden_states=True, logits_to_keep=1)
+                vectors.append(tuple(output.hidden_states[-1][0].float().mean(0).tolist()))
+        return vectors
