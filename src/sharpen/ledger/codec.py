@@ -33,7 +33,7 @@ def encode(values: Sequence[object]) -> bytes:
             "prompt": pa.array([view.get("prompt") for view in views], pa.string()),
             "completions": pa.array([view.get("completions") for view in views], pa.list_(pa.string())),
             "scores": pa.array([view.get("scores") for view in views], pa.string()),
-            "value": pa.array([json.dumps(to_plain(value), ensure_ascii=False) for value in values], pa.string()),
+            "value": pa.array([json.dumps(to_plain(value)) for value in values], pa.string()),
         }
     )
     buffer = io.BytesIO()
@@ -45,12 +45,12 @@ def decode(content: bytes) -> list[Any]:  # Any: whatever was encoded
     """The values of a Parquet file made by `encode`.
 
     Raises:
-        DamagedError: it cannot be read.
+        DamagedError: it cannot be read, or names classes that are not there or have changed.
     """
     try:
         column = pq.read_table(io.BytesIO(content), columns=["value"]).column("value").to_pylist()
         return [from_plain(json.loads(text)) for text in column]
-    except (pa.ArrowInvalid, OSError, json.JSONDecodeError, KeyError, TypeError) as error:
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
         raise DamagedError(f"a Parquet file of the ledger cannot be read: {error}") from error
 
 
@@ -61,7 +61,7 @@ def to_plain(value: object) -> object:
         fields = {field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
         return {"@": f"{kind.__module__}:{kind.__qualname__}", **fields}
     if isinstance(value, Mapping):
-        return {str(key): to_plain(item) for key, item in value.items()}
+        return {_escaped(str(key)): to_plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [to_plain(item) for item in value]
     if value is None or isinstance(value, (str, bool, int, float)):
@@ -76,9 +76,14 @@ def from_plain(value: Any) -> Any:  # Any: JSON in, values out
     if not isinstance(value, dict):
         return value
     if "@" not in value:
-        return {key: from_plain(item) for key, item in value.items()}
+        return {key[1:] if key.startswith("@") else key: from_plain(item) for key, item in value.items()}
     kind = _frozen_class(value["@"])
     return kind(**{name: from_plain(item) for name, item in value.items() if name != "@"})
+
+
+def _escaped(key: str) -> str:
+    """A mapping's key that cannot be taken for a class name: columns of a user's data may be called anything."""
+    return f"@{key}" if key.startswith("@") else key
 
 
 @cache
@@ -99,14 +104,20 @@ def _frozen_class(name: str) -> type[Any]:  # Any: a dataclass known by name onl
 def _view(value: object) -> dict[str, Any]:  # Any: columns of several types
     if isinstance(value, Group):
         return {
-            "prompt": value.prompt.text,
-            "completions": [completion.text for completion in value.completions],
+            "prompt": _shown(value.prompt.text),
+            "completions": [_shown(completion.text) for completion in value.completions],
             "scores": json.dumps({name: list(column) for name, column in value.scores.items()}),
         }
     if isinstance(value, Prompt):
-        return {"prompt": value.text}
+        return {"prompt": _shown(value.text)}
     if isinstance(value, Completion):
-        return {"completions": [value.text]}
+        return {"completions": [_shown(value.text)]}
     if isinstance(value, Example):
-        return {"prompt": value.rows[0].prompt.text, "completions": [row.completion.text for row in value.rows]}
+        rows = value.rows
+        return {"prompt": _shown(rows[0].prompt.text), "completions": [_shown(row.completion.text) for row in rows]}
     return {}
+
+
+def _shown(text: str) -> str:
+    """Text for people: a lone surrogate, which no file holds, as its escape."""
+    return text.encode("utf-8", "backslashreplace").decode()

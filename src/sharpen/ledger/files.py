@@ -1,8 +1,14 @@
-"""Files that are either whole and durable, or not there: temporary name, fsync, rename, fsync of the directory."""
+"""Files that are either whole and durable, or not there: temporary name, fsync, rename, fsync of the directory.
+
+A name is durable only when the folder that holds it has been synced, so every new folder is synced into its parent too. A file is
+never written over one that a row names; deleting comes after the row that takes the name back, and is done again at the next
+opening if a kill came between.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
@@ -11,106 +17,143 @@ from pathlib import Path
 
 from sharpen.errors import CapacityError, DamagedError, LedgerError
 
-__all__ = ["file_digest", "folder_digest", "remove_leftovers", "sync_directory", "write_file", "write_folder"]
+__all__ = [
+    "file_digest",
+    "folder_digest",
+    "make_folder",
+    "move",
+    "remove",
+    "remove_leftovers",
+    "sync",
+    "world_errors",
+    "write_file",
+    "write_folder",
+]
 
 _TEMPORARY = ".writing-"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def write_file(path: Path, content: bytes) -> str:
     """Write a file that survives a power cut once this returns; its SHA-256 as hex digits.
 
+    Its folder must exist.
+
     Raises:
         CapacityError: the disk is full.
         LedgerError: the disk refuses to write.
     """
-    with _world_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with world_errors(path):
         temporary = path.with_name(f"{_TEMPORARY}{path.name}")
         with temporary.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
-        sync_directory(path.parent)
+        move(temporary, path)
     return hashlib.sha256(content).hexdigest()
 
 
 def write_folder(path: Path, fill: Callable[[Path], None]) -> str:
     """Let `fill` write files into a new folder, make all durable, then give it its name; the folder's digest.
 
+    What lies at `path` is deleted first: give a path that no row names.
+
     Raises:
         CapacityError: the disk is full.
         LedgerError: the disk refuses to write.
     """
-    with _world_errors(path):
+    with world_errors(path):
         temporary = path.with_name(f"{_TEMPORARY}{path.name}")
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
+        remove(temporary)
+        temporary.mkdir()
         fill(temporary)
-        for file in sorted(temporary.iterdir()):
-            descriptor = os.open(file, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-        sync_directory(temporary)
-        if path.exists():
-            shutil.rmtree(path)
-        os.replace(temporary, path)
-        sync_directory(path.parent)
-    return folder_digest(path)
+        for one in sorted(temporary.rglob("*")):
+            sync(one)
+        sync(temporary)
+        remove(path)
+        move(temporary, path)
+        return folder_digest(path)
 
 
-def sync_directory(folder: Path) -> None:
-    """Make the folder's list of names durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def make_folder(path: Path) -> None:
+    """Make a folder, with those above it, whose names survive a power cut once this returns.
+
+    Raises:
+        CapacityError: the disk is full.
+        LedgerError: the disk refuses to write.
+    """
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    with world_errors(path):
+        path.mkdir(exist_ok=True)
+        sync(path.parent)
+
+
+def move(source: Path, target: Path) -> None:
+    """Rename within one folder, durably. What `target` was is replaced at once."""
+    os.replace(source, target)
+    sync(target.parent)
+
+
+def sync(path: Path) -> None:
+    """Make a file's bytes, or a folder's list of names, durable."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
 
+def remove(path: Path) -> None:
+    """Delete a file or folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete what a killed process was writing in a run directory or in a folder directly below it."""
+    for pattern in (f"{_TEMPORARY}*", f"*/{_TEMPORARY}*"):
+        for path in list(folder.glob(pattern)):
+            with world_errors(path):
+                remove(path)
+
+
 def file_digest(path: Path) -> str:
     """SHA-256 of a file as hex digits.
 
     Raises:
-        DamagedError: the file is gone.
+        DamagedError: the file cannot be read.
     """
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    except FileNotFoundError as error:
-        raise DamagedError(f"{path} is named in the ledger but is gone") from error
+    except OSError as error:
+        raise DamagedError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def folder_digest(path: Path) -> str:
-    """SHA-256 over the names and contents of a folder's files.
+    """SHA-256 over the names and contents of a folder's files. Names that begin with a dot are other programs' and left out.
 
     Raises:
-        DamagedError: the folder is gone.
+        DamagedError: the folder is gone, or a file of it cannot be read.
     """
     if not path.is_dir():
-        raise DamagedError(f"{path} is named in the ledger but is gone")
-    lines = [f"{file.name} {file_digest(file)}\n" for file in sorted(path.iterdir())]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def remove_leftovers(folder: Path) -> int:
-    """Delete what a killed process was writing; how many things that were."""
-    found = list(folder.rglob(f"{_TEMPORARY}*"))
-    for path in found:
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
-    return len(found)
+        raise DamagedError(f"{path} is gone")
+    found = (file.relative_to(path) for file in path.rglob("*") if file.is_file())
+    names = sorted(name.as_posix() for name in found if not any(part.startswith(".") for part in name.parts))
+    lines = [f"{name} {file_digest(path / name)}\n" for name in names]
+    return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 @contextlib.contextmanager
-def _world_errors(path: Path) -> Iterator[None]:
+def world_errors(path: Path) -> Iterator[None]:
+    """Tell what the disk refuses as a `SharpenError`."""
     try:
         yield
     except OSError as error:
-        if error.errno in (28, 122):  # ENOSPC, EDQUOT
+        if error.errno in _FULL:
             raise CapacityError(f"no space left to write {path}; free some and run the same command again") from error
-        raise LedgerError(f"cannot write {path}: {error.strerror}; nothing after this point is recorded") from error
+        raise LedgerError(f"cannot write {path}: {error.strerror or error}; nothing after this point is recorded") from error

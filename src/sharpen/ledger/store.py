@@ -1,98 +1,85 @@
 """One run directory: SQLite rows chained by digest, large values in files beside it, one writer at a time.
 
 A row is written only after the files that it names are durable. Rows are never changed: a damaged or pruned value is withdrawn
-by a later row, and what depended on it is made again.
+by a later row, after which its files go, and what depended on it is made again. After a write that failed, nothing more is
+believed: the ledger refuses until it is opened again.
 """
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
 import hashlib
-import json
 import os
-import shutil
-import sqlite3
-import time
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sharpen.digest import canonical
-from sharpen.errors import CapacityError, DamagedError, LedgerError, RunBusyError
+from sharpen.errors import CapacityError, DamagedError, LedgerError
 from sharpen.ledger import codec, files
+from sharpen.ledger.database import DATABASE, DamagedDatabaseError, check_format, reading
+from sharpen.ledger.lock import locked
+from sharpen.ledger.rows import Entry, Rows, read_head, read_rows
+from sharpen.ledger.salvage import finish_salvage, salvage
 
 __all__ = ["Entry", "Ledger"]
 
-SCHEMA = 1
-_GENESIS = "0" * 64
+_WITHDRAWN = "withdrawn"
+_FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """One row: what was made (`kind`, `key`), plain facts about it, and the file or folder that holds the rest.
-
-    Attributes:
-        sequence: row number, from 1.
-        value: JSON facts.
-        path: file or folder relative to the run directory, or None.
-        sha256: digest of that file or folder, or None.
-        at: Unix time (seconds) of writing; in no key.
-    """
-
-    sequence: int
-    kind: str
-    key: str
-    value: Mapping[str, Any]  # Any: JSON
-    path: str | None
-    sha256: str | None
-    at: float
+def _quiet(sentence: str) -> None:
+    """Nobody listens."""
 
 
 class Ledger:
     """A run directory, open for writing (locked) or for reading (no lock)."""
 
-    def __init__(self, folder: Path, *, read_only: bool = False) -> None:
-        """Open or create a run directory.
+    def __init__(self, folder: Path, *, read_only: bool = False, tell: Callable[[str], None] = _quiet) -> None:
+        """Open or create a run directory. A reader sees the rows that stood when it opened, beside a writer too.
+
+        Args:
+            folder: the run directory.
+            read_only: read a run that another process may be writing.
+            tell: called with each sentence about damage found and repaired; the ledger records them as notes.
 
         Raises:
             RunBusyError: another process writes to it.
             LedgerError: it is no run directory, or was written by a newer version.
-            DamagedError: a row does not match the chain.
+            DamagedError: the database is damaged, and was opened for reading; a writer repairs it and records a note.
+            CapacityError: the disk is full.
         """
         self.folder, self.read_only = folder, read_only
+        self._tell = tell
+        self._refusal: str | None = None
+        self._index: dict[tuple[str, str], Entry] = {}
+        self._dropped: set[str] = set()
+        self._rows: Rows | None = None
         self._lock: int | None = None
-        if read_only and not (folder / "ledger.sqlite").exists():
-            raise LedgerError(
-                f"{folder} is no run directory: it has no ledger.sqlite; name the folder that `sharpen run` wrote"
-            )
-        if not read_only:
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise LedgerError(f"cannot create the run directory {folder}: {error.strerror}") from error
-            self._lock = _locked(folder / "lock")
+        if read_only:
+            self._remember_all(_read(folder))
+            return
+        files.make_folder(folder)
+        self._lock = locked(folder / "lock")
         try:
-            self._connection = _connect(folder / "ledger.sqlite", read_only=read_only)
-            self._index: dict[tuple[str, str], Entry] = {}
-            self._chain, self._sequence = _GENESIS, 0
-            self._load()
-        except sqlite3.DatabaseError as error:
-            self.close()
-            raise _sqlite_error(folder, error) from error
+            files.remove_leftovers(folder)
+            self._rows = self._sound_rows()
+            self._remember_all(self._rows.entries)
+            self._remove(self._dropped)
         except BaseException:
             self.close()
             raise
-        if not read_only:
-            files.remove_leftovers(folder)
 
     def close(self) -> None:
         """Close the database and give the lock back."""
-        if hasattr(self, "_connection"):
-            self._connection.close()
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        rows, self._rows = self._rows, None
+        lock, self._lock = self._lock, None
+        try:
+            if rows is not None:
+                rows.close()
+        finally:
+            if lock is not None:
+                os.close(lock)
 
     def __enter__(self) -> Ledger:
         return self
@@ -113,12 +100,14 @@ class Ledger:
 
         Raises:
             CapacityError: the disk is full; nothing was recorded.
-            LedgerError: the disk refuses to write; nothing was recorded.
+            LedgerError: the disk refuses to write, or refused before; nothing was recorded.
         """
-        path = sha256 = None
-        if items is not None:
-            path = f"{kind}/{key}.parquet"
-            sha256 = files.write_file(self.folder / path, codec.encode(items))
+        if items is None:
+            return self._append(kind, key, value, None, None)
+        content = codec.encode(items)
+        with self._writing():
+            path = self._free_path(kind, key, ".parquet")
+            sha256 = files.write_file(self.folder / path, content)
         return self._append(kind, key, value, path, sha256)
 
     def put_folder(self, kind: str, key: str, value: Mapping[str, Any], fill: Callable[[Path], None]) -> Entry:
@@ -126,155 +115,140 @@ class Ledger:
 
         Raises:
             CapacityError: the disk is full; nothing was recorded.
-            LedgerError: the disk refuses to write; nothing was recorded.
+            LedgerError: the disk refuses to write, or refused before; nothing was recorded.
         """
-        path = f"{kind}/{key}"
-        sha256 = files.write_folder(self.folder / path, fill)
+        with self._writing():
+            path = self._free_path(kind, key, "")
+            sha256 = files.write_folder(self.folder / path, fill)
         return self._append(kind, key, value, path, sha256)
 
     def items(self, entry: Entry) -> list[Any]:  # Any: whatever was put
         """The values of a row's Parquet file.
 
         Raises:
-            DamagedError: the file is gone or does not match its checksum. The row is withdrawn, so the same command makes it again.
+            DamagedError: the file is gone, does not match its checksum, or holds what this version cannot read. The row is withdrawn
+                and a note recorded, so the same command makes it again.
         """
         assert entry.path is not None
-        path = self.folder / entry.path
         try:
-            content = path.read_bytes()
+            content = (self.folder / entry.path).read_bytes()
         except OSError as error:
-            raise self._damaged(entry, "cannot be read") from error
+            raise self._damaged(entry, f"cannot be read ({error.strerror})") from error
         if hashlib.sha256(content).hexdigest() != entry.sha256:
             raise self._damaged(entry, "does not match its checksum")
-        return codec.decode(content)
+        try:
+            return codec.decode(content)
+        except DamagedError as error:
+            raise self._damaged(entry, f"holds what this version cannot read ({error})") from error
 
     def folder_of(self, entry: Entry) -> Path:
         """The row's folder, its checksum tested.
 
         Raises:
-            DamagedError: it is gone or does not match. The row is withdrawn.
+            DamagedError: it is gone or does not match. The row is withdrawn and a note recorded.
         """
         assert entry.path is not None
         path = self.folder / entry.path
         try:
             intact = files.folder_digest(path) == entry.sha256
-        except (DamagedError, OSError) as error:
-            raise self._damaged(entry, "cannot be read") from error
+        except DamagedError as error:
+            raise self._damaged(entry, "is gone or cannot be read") from error
         if not intact:
             raise self._damaged(entry, "does not match its checksum")
         return path
 
     def withdraw(self, entry: Entry, reason: str) -> None:
         """Take a row back, and its file with it; what depends on it will be made again."""
-        self._append("withdrawn", f"{entry.kind}:{entry.key}", {"reason": reason}, None, None)
-        if entry.path is not None:
-            path = self.folder / entry.path
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
+        self._append(_WITHDRAWN, f"{entry.kind}:{entry.key}", {"reason": reason}, None, None)
 
     def _damaged(self, entry: Entry, what: str) -> DamagedError:
         message = f"{self.folder / str(entry.path)} {what}"
         if self.read_only:
             return DamagedError(f"{message}; run the same `sharpen run` command again to make it anew")
-        self.withdraw(entry, message)
+        note = f"{entry.path} {what}: it is withdrawn, and made again where it is needed"
+        self._append("note", f"damaged {entry.sequence}", {"message": note}, None, None)
+        self._tell(note)
+        self.withdraw(entry, what)
         return DamagedError(f"{message}; it was withdrawn and is made again by the same command")
 
-    def _append(self, kind: str, key: str, value: Mapping[str, Any], path: str | None, sha256: str | None) -> Entry:
-        if self.read_only:
-            raise LedgerError(f"{self.folder} was opened for reading; nothing can be recorded")
-        text = canonical(value)
-        at = time.time()
-        chain = _chained(self._chain, kind, key, text, path, sha256)
+    def _sound_rows(self) -> Rows:
+        finish_salvage(self.folder)
         try:
-            with self._connection:
-                self._connection.execute(
-                    "INSERT INTO entry(sequence, kind, key, value, path, sha256, at, chain) VALUES (?,?,?,?,?,?,?,?)",
-                    (self._sequence + 1, kind, key, text, path, sha256, at, chain),
-                )
-        except sqlite3.Error as error:
-            raise _sqlite_error(self.folder, error) from error
-        self._chain, self._sequence = chain, self._sequence + 1
-        entry = Entry(sequence=self._sequence, kind=kind, key=key, value=json.loads(text), path=path, sha256=sha256, at=at)
+            return Rows(self.folder)
+        except DamagedDatabaseError as error:
+            self._tell(salvage(self.folder, error.what))
+        return Rows(self.folder)
+
+    def _append(self, kind: str, key: str, value: Mapping[str, Any], path: str | None, sha256: str | None) -> Entry:
+        with self._writing() as rows:
+            entry = rows.append(kind, key, value, path, sha256)
         self._remember(entry)
+        self._remove(self._dropped)
         return entry
 
-    def _remember(self, entry: Entry) -> None:
-        if entry.kind == "withdrawn":
-            kind, _, key = entry.key.partition(":")
-            self._index.pop((kind, key), None)
-        else:
-            self._index.pop((entry.kind, entry.key), None)
-            self._index[entry.kind, entry.key] = entry
-
-    def _load(self) -> None:
-        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        if version > SCHEMA:
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[Rows]:
+        """Refuse after the first failure: what a disk says after an error proves nothing."""
+        if self.read_only:
+            raise LedgerError(f"{self.folder} was opened for reading; nothing can be recorded")
+        if self._rows is None:
+            raise LedgerError(f"{self.folder} was closed; nothing can be recorded")
+        if self._refusal is not None:
             raise LedgerError(
-                f"{self.folder} was written by a newer version of sharpen (format {version}, this one reads {SCHEMA}); update sharpen"
+                f"{self.folder} records nothing more since a write failed ({self._refusal}); run the command again"
             )
-        for row in self._rows():
-            sequence, kind, key, text, path, sha256, at, chain = row
-            expected = _chained(self._chain, kind, key, text, path, sha256)
-            if chain != expected or sequence != self._sequence + 1:
-                raise DamagedError(
-                    f"row {sequence} ({kind} {key}) of {self.folder / 'ledger.sqlite'} does not match the digest chain: the database "
-                    "was damaged or edited; start a new run directory, or restore this one from a copy"
-                )
-            self._chain, self._sequence = chain, sequence
-            value = json.loads(text)
-            self._remember(Entry(sequence=sequence, kind=kind, key=key, value=value, path=path, sha256=sha256, at=at))
+        try:
+            self._rows.check_place()
+            yield self._rows
+        except (LedgerError, CapacityError) as error:
+            self._refusal = str(error)
+            raise
+        except KeyboardInterrupt:
+            self._refusal = "it was interrupted"
+            raise
 
-    def _rows(self) -> Iterator[tuple[Any, ...]]:  # Any: SQLite columns
-        query = "SELECT sequence, kind, key, value, path, sha256, at, chain FROM entry ORDER BY sequence"
-        yield from self._connection.execute(query)
+    def _free_path(self, kind: str, key: str, suffix: str) -> str:
+        """Where a value goes: never where a standing row's lies, so that a kill half-way leaves that one whole."""
+        if not _FILE_NAME.fullmatch(key):
+            raise ValueError(f"key {key!r} cannot name a file; use letters, digits, '_', '-' and '.'")
+        files.make_folder(self.folder / kind)
+        standing = self.get(kind, key)
+        path = f"{kind}/{key}{suffix}"
+        if standing is None or standing.path != path:
+            return path
+        return f"{kind}/{key}-{standing.sequence}{suffix}"
 
+    def _remember(self, entry: Entry) -> None:
+        place = (entry.kind, entry.key)
+        if entry.kind == _WITHDRAWN:
+            kind, _, key = entry.key.partition(":")
+            place = (kind, key)
+        before = self._index.pop(place, None)
+        if before is not None and before.path is not None:
+            self._dropped.add(before.path)
+        if entry.kind != _WITHDRAWN:
+            self._index[place] = entry
+        if entry.path is not None:
+            self._dropped.discard(entry.path)
 
-def _chained(previous: str, kind: str, key: str, text: str, path: str | None, sha256: str | None) -> str:
-    return hashlib.sha256(canonical([previous, kind, key, text, path, sha256]).encode("utf-8", "surrogatepass")).hexdigest()
+    def _remember_all(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            self._remember(entry)
 
-
-def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
-    if read_only:
-        return sqlite3.connect(f"file:{path}?mode=ro", uri=True)
-    connection = sqlite3.connect(path)
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
-    with connection:
-        connection.execute(
-            "CREATE TABLE IF NOT EXISTS entry(sequence INTEGER PRIMARY KEY, kind TEXT NOT NULL, key TEXT NOT NULL, "
-            "value TEXT NOT NULL, path TEXT, sha256 TEXT, at REAL NOT NULL, chain TEXT NOT NULL)"
-        )
-        if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-            connection.execute(f"PRAGMA user_version={SCHEMA}")
-    return connection
-
-
-def _locked(path: Path) -> int:
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise LedgerError(f"cannot write in {path.parent}: {error.strerror}") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        holder = os.read(descriptor, 100).decode("utf-8", "replace") or "unknown"
-        os.close(descriptor)
-        raise RunBusyError(
-            f"{path.parent} is in use by process {holder}; wait for it, or watch with `sharpen show {path.parent}`"
-        ) from error
-    os.ftruncate(descriptor, 0)
-    os.write(descriptor, str(os.getpid()).encode())
-    return descriptor
+    def _remove(self, paths: set[str]) -> None:
+        """Delete what no row names any more; what cannot be deleted now is tried again at the next opening."""
+        for path in sorted(paths):
+            with contextlib.suppress(OSError):
+                files.remove(self.folder / path)
+        paths.clear()
 
 
-def _sqlite_error(folder: Path, error: sqlite3.Error) -> Exception:
-    text = str(error)
-    if "full" in text:
-        return CapacityError(f"no space left to record in {folder}; free some and run the same command again")
-    if "malformed" in text or "not a database" in text:
-        return DamagedError(
-            f"{folder / 'ledger.sqlite'} is damaged ({text}); restore it from a copy or start a new run directory"
-        )
-    return LedgerError(f"cannot record in {folder}: {text}")
+def _read(folder: Path) -> list[Entry]:
+    """All rows of a run directory, read without a lock."""
+    if not (folder / DATABASE).exists():
+        raise LedgerError(f"{folder} is no run directory: it has no {DATABASE}; name the folder that `sharpen run` wrote")
+    head = read_head(folder)  # before the rows, of which a writer may add more meanwhile
+    with reading(folder) as connection:
+        if not check_format(connection, folder, head.schema if head else None) and head is None:
+            return []  # a writer has only just created it
+        return read_rows(connection, folder, head)[0]
