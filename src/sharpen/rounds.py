@@ -80,7 +80,7 @@ def improve(
     task = _fitting(task, runtime, overlong, observe)
     _check_needs(recipe, runtime, task, rounds)
     gate = gate or paired_gate()
-    with Ledger(Path(out)) as ledger:
+    with Ledger(Path(out), tell=lambda sentence: observe(Event(kind="note", message=sentence))) as ledger:
         session = Session(ledger=ledger, runtime=runtime, task=task, seed=seed, observe=observe)
         base = runtime.base.id
         session.roles = {"base": base, "incumbent": base, "previous": base, "current": base}
