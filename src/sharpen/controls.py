@@ -6,6 +6,7 @@ Could a better prompt have done it? More samples from the base? Training on anyt
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 
 from sharpen.digest import digest
@@ -14,12 +15,12 @@ from sharpen.events import Event
 from sharpen.objectives import NLL
 from sharpen.parts import Part, Step, chain, part
 from sharpen.protocols import Objective, Round, Training
-from sharpen.sample import completions
+from sharpen.sample import completions, shown_demonstrations, with_demonstrations
 from sharpen.select.answers import final_answer
 from sharpen.select.choose import majority
 from sharpen.select.targets import seed_demonstrations
 from sharpen.session import Made, Session
-from sharpen.types import Demonstration, Group, Message, Prompt, Report, Row, Text
+from sharpen.types import Demonstration, Group, Prompt, Report, Row, Text
 
 __all__ = ["run_controls"]
 
@@ -53,15 +54,6 @@ def run_controls(session: Session, steps: Sequence[Step[object]], num_trained: i
         _trained(session, "supervised training on as many targets", examples, _training(steps), count)
 
 
-def with_demonstrations(prompt: Prompt, shown: Sequence[Prompt]) -> Prompt:
-    """The prompt after these prompts and their targets, as earlier turns; a prompt is never shown its own answer."""
-    turns: list[Message] = []
-    for other in shown:
-        if other.id != prompt.id and other.target is not None:
-            turns += [*other.messages, Message(role="assistant", content=(Text(text=other.target),))]
-    return dataclasses.replace(prompt, messages=(*turns, *prompt.messages))
-
-
 def with_instruction(prompt: Prompt, instruction: str) -> Prompt:
     """The prompt with a sentence after its last message."""
     last = prompt.messages[-1]
@@ -84,15 +76,24 @@ def random_demonstrations(step: str, count: int) -> Callable[[Sequence[Group], R
 
 def _prompts(session: Session) -> None:
     """The best of a few stated prompts on the base, chosen on train prompts, and the one with four demonstrations anyhow."""
-    known = sorted((prompt for prompt in session.task.train if prompt.target is not None), key=lambda prompt: prompt.id)
-    shown, probe = known[:8], known[8 : 8 + _PROBE]
+    task = session.task
+    known = sorted((prompt for prompt in task.train if prompt.target is not None), key=lambda prompt: prompt.id)
+    probe = known[-_PROBE:]
     stated: dict[str, Callable[[Prompt], Prompt]] = {
         f'the instruction "{_BRIEF}"': lambda prompt: with_instruction(prompt, _BRIEF)
     }
     few_shot = "four demonstrations in the prompt"
-    if len(shown) == 8:
-        stated[few_shot] = lambda prompt: with_demonstrations(prompt, shown[:4])
-        stated["eight demonstrations in the prompt"] = lambda prompt: with_demonstrations(prompt, shown)
+    bare = task.replace(demonstrations=())
+    if len(task.demonstrations or known) >= 4:
+        stated[few_shot] = functools.partial(with_demonstrations, shown=shown_demonstrations(task, 4))
+    if task.demonstrations and len(known) >= 4:
+        stated["four prompts with their bare targets"] = functools.partial(
+            with_demonstrations, shown=shown_demonstrations(bare, 4)
+        )
+    if len(known) >= 8:
+        stated["eight prompts with their bare targets"] = functools.partial(
+            with_demonstrations, shown=shown_demonstrations(bare, 8)
+        )
     room = session.runtime.max_length - session.task.max_new_tokens
     fits = {
         name: build

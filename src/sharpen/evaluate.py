@@ -29,12 +29,14 @@ class Question:
         prompts: N held-out prompts; their targets judge the answers.
         asked: N prompts as put to the model (with demonstrations before them, say), or None for the prompts themselves.
         answer: how an answer is reached; None is one greedy completion.
+        max_new_tokens: tokens of a greedy answer at most; None takes the task's limit.
     """
 
     split: str
     prompts: Sequence[Prompt]
     asked: Sequence[Prompt] | None = None
     answer: Part[Sequence[Prompt], Sequence[Group]] | None = None
+    max_new_tokens: int | None = None
 
 
 def evaluate(session: Session, checkpoint: str, question: Question, verifier: Verifier, place: View) -> Report:
@@ -50,7 +52,7 @@ def evaluate(session: Session, checkpoint: str, question: Question, verifier: Ve
         ids,
         function_key(verifier),
         question.answer.key if question.answer else None,
-        session.task.max_new_tokens,
+        question.max_new_tokens or session.task.max_new_tokens,
         session.runtime.identity,
     )
     if question.split == "final" and session.ledger.get("read", key) is None:
@@ -82,7 +84,13 @@ def report_on(question: Question, completions: Sequence[Completion], checkpoint:
 def second_report(session: Session, checkpoint: str, task: Task, place: View) -> Report:
     """The report on the second task's gate split, which general ability is guarded by."""
     assert task.verifier is not None
-    return evaluate(session, checkpoint, Question(split="second", prompts=task.gate), task.verifier, place)
+    return evaluate(
+        session,
+        checkpoint,
+        Question(split="second", prompts=task.gate, max_new_tokens=task.max_new_tokens),
+        task.verifier,
+        place,
+    )
 
 
 def _answers(
@@ -90,7 +98,7 @@ def _answers(
 ) -> Sequence[Completion]:
     if question.answer is None:
         scope = Scope(round=place.index, step=place.step_name, stage=f"evaluate on {question.split}")
-        sampling = Sampling(temperature=0, max_new_tokens=session.task.max_new_tokens)
+        sampling = Sampling(temperature=0, max_new_tokens=question.max_new_tokens or session.task.max_new_tokens)
         return session.policy(checkpoint, scope).generate([Request(prompt=prompt) for prompt in asked], sampling)
     view = session.view(index=place.index, step=place.step, step_name=f"{place.step_name} answer")
     with session.acting(checkpoint):

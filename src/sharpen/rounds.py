@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import platform
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -40,6 +39,7 @@ class _Progress:
     looks: int = 0
     roll_backs: int = 0
     seen: frozenset[str] = frozenset()
+    passes: list[Mapping[str, Mapping[str, float]]] = field(default_factory=list)
 
 
 def improve(
@@ -84,7 +84,7 @@ def improve(
         session = Session(ledger=ledger, runtime=runtime, task=task, seed=seed, observe=observe)
         base = runtime.base.id
         session.roles = {"base": base, "incumbent": base, "previous": base, "current": base}
-        _record_run(session, recipe, gate, rounds, settings or {})
+        session.run_key = _record_run(session, recipe, gate, rounds, settings or {})
         progress = _Progress()
         if recipe.setup:
             _round(session, recipe, recipe.setup, 1, -1, gate, progress)
@@ -96,17 +96,16 @@ def improve(
         best = session.roles["incumbent"]
         if task.final and task.verifier is not None:
             for checkpoint in dict.fromkeys((base, best)):
-                _final(session, checkpoint, None)
+                _final(session, checkpoint, recipe, with_answer=False)
             if recipe.answer is not None:
-                _final(session, best, recipe.answer)
+                _final(session, best, recipe, with_answer=True)
             if controls:
                 run_controls(session, recipe.steps, _num_trained(session) if best != base else 0)
         session.prune(set(session.roles.values()))
         carried = any(step.optimizer == "carried" for step in recipe.steps)
         session.save(best, session.roles["previous"], optimizer=carried, place=session.view(index=-1, step_name="best"))
-        previous = ledger.get("best", "best")
-        if previous is None or previous.value["checkpoint"] != best:
-            ledger.put("best", "best", {"checkpoint": best, "at": time.time()})
+        if ledger.get("best", session.run_key) is None:
+            ledger.put("best", session.run_key, {"checkpoint": best})
         observe(Event(kind="done", message=f"best checkpoint {best}"))
     return Run.open(Path(out))
 
@@ -116,16 +115,17 @@ def _round(
 ) -> None:
     """One round: run the steps, then let the gate decide whether the incumbent changes."""
     session.observe(Event(kind="round", round=index))
+    session.used, session.trained, progress.passes = {}, [], []
     incumbent = session.roles["incumbent"]
     session.roles["current"] = incumbent
-    num_decisions = len(session.ledger.entries("decision"))
+    settled = session.ledger.get("round", digest("round", session.run_key, index)) is not None
     failure = None
-    trained = 0
+    monitors: Mapping[str, float] = {}
     for number in range(repeat):
         for step in steps:
             view = session.view(index=index, step=number, step_name=step.name)
             try:
-                trained += _step(session, step, view, progress)
+                _step(session, step, view, progress)
             except DivergedError as error:
                 failure = str(error)
                 break
@@ -143,16 +143,30 @@ def _round(
         if session.ledger.get("decision", _decision_key(session, candidate, incumbent, gate, index)) is None:
             carried = any(step.optimizer == "carried" for step in steps)
             session.save(candidate, incumbent, optimizer=carried, place=view)
-        _file_monitors(session, candidate, view)
+        monitors = probe(session, candidate, view)
+        session.observe(Event(kind="monitors", round=index, numbers=monitors))
         decision = _decide(session, candidate, incumbent, gate, progress, view)
-    _settle(session, decision, candidate, incumbent, index, recipe)
-    if len(session.ledger.entries("decision")) > num_decisions:  # else later rounds are on file, and their weights with them
+    facts = {
+        "run": session.run_key,
+        "round": index,
+        "candidate": candidate,
+        "incumbent": incumbent,
+        "looks": progress.looks if decision.test != "none" else 0,
+        "decision": dataclasses.asdict(decision),
+        "passes": progress.passes,
+        "monitors": monitors,
+        "trained": session.trained,
+        "groups": session.used.get("feedback", session.used.get("sample", [])),
+        "examples": session.used.get("select", []),
+    }
+    _settle(session, decision, facts, recipe)
+    if not settled:  # else later rounds are on file, and their weights with them
         session.prune(set(session.roles.values()))
     progress.roll_backs = 0 if decision.promote else progress.roll_backs + 1
 
 
-def _step(session: Session, step: Step[Any], view: View, progress: _Progress) -> int:
-    """Run one step's slots, and its training; how many examples it was trained on."""
+def _step(session: Session, step: Step[Any], view: View, progress: _Progress) -> None:
+    """Run one step's slots, and its training where anything was selected."""
     prompts = session.task.train
     value = Made(items=list(prompts), digest=digest("prompts", [(p.id, p.target) for p in prompts]))
     for slot in ("prompts", "sample", "feedback", "select"):
@@ -170,10 +184,8 @@ def _step(session: Session, step: Step[Any], view: View, progress: _Progress) ->
             held.append(value)
     if step.sample is not None:
         _file_accounts(session, step, view, progress)
-    if step.objective is None or not value.items:
-        return 0
-    session.roles[step.writes] = session.train(step, value, view)
-    return len(value.items)
+    if step.objective is not None and value.items:
+        session.roles[step.writes] = session.train(step, value, view)
 
 
 def _without_held_out(session: Session, prompts: Made, view: View) -> Made:
@@ -195,19 +207,19 @@ def _file_accounts(session: Session, step: Step[Any], view: View, progress: _Pro
     kept = {row.completion.id for example in examples for row in example.rows}
     monitors = dict(round_monitors(groups, reward=reward, seen=progress.seen, kept=kept)) if groups else {}
     progress.seen |= known_answers(groups, kept=kept)
-    key = digest("pass", view.index, view.step, step.name, session.past[step.name, "groups"][-1].digest)
-    facts = {"round": view.index, "pass": view.step, "step": step.name, "accounts": numbers, "monitors": monitors}
+    key = digest("pass", session.run_key, view.index, view.step, step.name)
+    facts = {
+        "run": session.run_key,
+        "round": view.index,
+        "pass": view.step,
+        "step": step.name,
+        "accounts": numbers,
+        "monitors": monitors,
+    }
     if session.ledger.get("pass", key) is None:
         session.ledger.put("pass", key, facts)
+    progress.passes.append(facts)
     session.observe(Event(kind="counts", round=view.index, step=step.name, numbers=numbers))
-
-
-def _file_monitors(session: Session, candidate: str, view: View) -> None:
-    numbers = probe(session, candidate, view)
-    key = digest("monitors", candidate, view.index)
-    if session.ledger.get("monitors", key) is None:
-        session.ledger.put("monitors", key, {"round": view.index, "checkpoint": candidate, "numbers": numbers})
-    session.observe(Event(kind="monitors", round=view.index, numbers=numbers))
 
 
 def _decide(session: Session, candidate: str, incumbent: str, gate: Gate, progress: _Progress, view: View) -> Decision:
@@ -240,12 +252,12 @@ def _gate_report(session: Session, checkpoint: str, view: View) -> Report:
     return report
 
 
-def _settle(session: Session, decision: Decision, candidate: str, incumbent: str, index: int, recipe: Recipe) -> None:
-    """Move the roles, and tell."""
-    if not any(entry.value["round"] == index for entry in session.ledger.entries("decision")):
-        facts = {"round": index, "candidate": candidate, "incumbent": incumbent, "looks": 0, "split": None}
-        key = digest("decision", candidate, incumbent, index)
-        session.ledger.put("decision", key, {**facts, "decision": dataclasses.asdict(decision)})
+def _settle(session: Session, decision: Decision, facts: Mapping[str, Any], recipe: Recipe) -> None:  # Any: JSON
+    """Record the round, move the roles, delete weights that no role needs any more, and tell."""
+    index, candidate, incumbent = facts["round"], facts["candidate"], facts["incumbent"]
+    key = digest("round", session.run_key, index)
+    if session.ledger.get("round", key) is None:
+        session.ledger.put("round", key, facts)
     if decision.promote:
         session.roles |= {"previous": incumbent, "incumbent": candidate, "current": candidate}
     else:
@@ -263,13 +275,13 @@ def _untested(reason: str, hint: str) -> Decision:
     return Decision(promote=False, test="none", reason=f"{reason}: rolled back", hint=hint)
 
 
-def _final(session: Session, checkpoint: str, answer: Any) -> Report:  # Any: the recipe's answer part
+def _final(session: Session, checkpoint: str, recipe: Recipe, *, with_answer: bool) -> Report:
     assert session.task.verifier is not None
     view = session.view(index=-1, step_name="final")
-    question = Question(split="final", prompts=session.task.final, answer=answer)
+    question = Question(split="final", prompts=session.task.final, answer=recipe.answer if with_answer else None)
     report = evaluate(session, checkpoint, question, session.task.verifier, view)
     name = "base" if checkpoint == session.roles["base"] else "improved"
-    session.result("headline", name if answer is None else f"{name} with {answer!r}", checkpoint, report)
+    session.result("headline", f"{name} with {recipe.name}" if with_answer else name, checkpoint, report)
     return report
 
 
@@ -334,8 +346,8 @@ def _record_run(
     gate: Gate,
     rounds: int,
     settings: Mapping[str, Any],  # Any: JSON
-) -> None:
-    """What this run is, recorded once for each set of settings."""
+) -> str:
+    """What this run is, recorded once for each set of settings; its key."""
     task = session.task
     verifier = repr(task.verifier) if task.verifier is not None else None
     facts = {
@@ -366,11 +378,19 @@ def _record_run(
             "versions": {name: version(name) for name in ("sharpen", "torch", "transformers", "tokenizers", "numpy")},
             "machine": {"system": platform.platform(), "processor": platform.machine(), "python": platform.python_version()},
             "first_prompt": session.runtime.rendered(first) if first else None,
+            "parameters": session.runtime.num_parameters,
         }
         session.ledger.put("run", key, {**facts, **world})
+    return key
+    for split in ("gate", "final"):
+        prompts, place = getattr(task, split), digest("prompts", task.digest, split)
+        if prompts and session.filed_value("prompts", place) is None:
+            session.ledger.put("prompts", place, {"split": split}, prompts)
 
 
 def _num_trained(session: Session) -> int:
     """Examples that promoted rounds were trained on."""
-    promoted = {e.value["round"] for e in session.ledger.entries("decision") if e.value["decision"]["promote"]}
-    return sum(e.value["examples"] for e in session.ledger.entries("trained") if e.value["round"] in promoted)
+    rounds = [e.value for e in session.ledger.entries("round") if e.value["run"] == session.run_key]
+    made = [trained for one in rounds if one["decision"]["promote"] for trained in one["trained"]]
+    entries = [session.ledger.get("trained", checkpoint) for checkpoint in made]
+    return sum(entry.value["examples"] for entry in entries if entry is not None)

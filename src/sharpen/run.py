@@ -9,7 +9,7 @@ from typing import Any
 
 from sharpen.errors import LedgerError
 from sharpen.ledger import Entry, Ledger
-from sharpen.types import Checkpoint, Decision, Example, Group, Report
+from sharpen.types import Checkpoint, Decision, Example, Group, Prompt, Report
 
 __all__ = ["Cost", "Result", "Round", "Run"]
 
@@ -73,11 +73,13 @@ class Run:
 
     Attributes:
         folder: its directory.
-        facts: recipe, task, seed, versions, machine and settings, as recorded when it (last) started.
+        facts: recipe, task, seed, versions, machine and settings, as recorded when it was started.
+        key: identifies what was asked; a directory that another command went on with shows the newest.
     """
 
     folder: Path
     facts: Mapping[str, Any]  # Any: JSON
+    key: str
     _ledger: Ledger
 
     @classmethod
@@ -91,12 +93,22 @@ class Run:
         runs = ledger.entries("run")
         if not runs:
             raise LedgerError(f"{folder} holds no run yet; start one with `sharpen run`")
-        return cls(Path(folder), runs[-1].value, ledger)
+        last = max(runs, key=lambda entry: entry.sequence)
+        return cls(Path(folder), last.value, last.key, ledger)
 
     @property
     def finished(self) -> bool:
         """Whether the last start came to its end."""
-        return self._ledger.get("best", "best") is not None
+        return self._best_entry is not None
+
+    @property
+    def _best_entry(self) -> Entry | None:
+        return self._ledger.get("best", self.key)
+
+    @property
+    def started(self) -> float:
+        """Unix time (seconds) of the first start."""
+        return self._ledger.entries("run")[0].at
 
     @property
     def base(self) -> str:
@@ -104,25 +116,34 @@ class Run:
         return str(self.facts["base"])
 
     @property
-    def best(self) -> Checkpoint:
-        """The promoted checkpoint; the base, without a uri, where nothing was promoted.
+    def best_id(self) -> str:
+        """Id of the promoted checkpoint; the base's where nothing was promoted.
 
         Raises:
             LedgerError: the run has not come to its end.
         """
-        entry = self._ledger.get("best", "best")
+        entry = self._best_entry
         if entry is None:
             raise LedgerError(f"{self.folder} has not come to its end; run the same `sharpen run` command again")
-        checkpoint = str(entry.value["checkpoint"])
-        saved = self._ledger.get("checkpoint", checkpoint)
+        return str(entry.value["checkpoint"])
+
+    @property
+    def best(self) -> Checkpoint:
+        """The promoted checkpoint, its files checked; the base, without a uri, where nothing was promoted.
+
+        Raises:
+            LedgerError: the run has not come to its end.
+            DamagedError: the weights are gone or do not match their checksum.
+        """
+        saved = self._ledger.get("checkpoint", self.best_id)
         if saved is None:
-            return Checkpoint(id=checkpoint)
-        return Checkpoint(id=checkpoint, uri=str(self._ledger.folder_of(saved)), parent=saved.value["parent"])
+            return Checkpoint(id=self.best_id)
+        return Checkpoint(id=self.best_id, uri=str(self._ledger.folder_of(saved)), parent=saved.value["parent"])
 
     @property
     def rounds(self) -> Sequence[Round]:
         """Every round that has its decision, in order."""
-        return [self._round(entry) for entry in self._ledger.entries("decision")]
+        return [self._round(value) for value in self._rows("round")]
 
     @property
     def results(self) -> Sequence[Result]:
@@ -136,6 +157,7 @@ class Run:
                 cost=entry.value["cost"],
             )
             for entry in self._ledger.entries("result")
+            if entry.value["run"] == self.key
         ]
         return sorted(found, key=lambda result: result.kind != "headline")
 
@@ -162,9 +184,16 @@ class Run:
         ]
 
     @property
+    def held_out(self) -> Mapping[str, Prompt]:
+        """Prompts of the gate and final splits by id, with their targets."""
+        return {prompt.id: prompt for entry in self._ledger.entries("prompts") for prompt in self._ledger.items(entry)}
+
+    @property
     def notes(self) -> Sequence[str]:
         """Sentences that the loop recorded: what was dropped, what was withdrawn."""
-        notes = [str(entry.value["message"]) for entry in self._ledger.entries("note")]
+        notes = [
+            str(entry.value["message"]) for entry in self._ledger.entries("note") if entry.value.get("run") in (None, self.key)
+        ]
         return [*notes, *(f"{count} prompts left out: {why}" for why, count in self.facts["task"]["dropped"].items())]
 
     @property
@@ -172,33 +201,33 @@ class Run:
         """How often the final split was read; the headline is the first."""
         return len(self._ledger.entries("read"))
 
+    @property
+    def passes(self) -> Sequence[Mapping[str, Any]]:  # Any: JSON
+        """Accounts and monitors of every pass so far: keys round, pass, step, accounts, monitors."""
+        return self._rows("pass")
+
     def groups(self, round: int) -> Sequence[Group]:
-        """Scored groups of a round, over all its passes."""
-        return [group for entry in self._stages(round, "groups") for group in self._ledger.items(entry)]
+        """Scored groups of a round that has its decision, over all its passes."""
+        return self._items(round, "groups")
 
     def examples(self, round: int | None = None) -> Sequence[Example]:
         """Examples that were trained on in a round, or in all promoted rounds."""
-        promoted = [one.index for one in self.rounds if one.decision.promote]
-        wanted = promoted if round is None else [round]
-        return [item for index in wanted for entry in self._stages(index, "select") for item in self._ledger.items(entry)]
+        wanted = [one.index for one in self.rounds if one.decision.promote] if round is None else [round]
+        return [item for index in wanted for item in self._items(index, "examples")]
 
     def close(self) -> None:
         """Close the database."""
         self._ledger.close()
 
-    def _stages(self, round: int, slot: str) -> list[Entry]:
-        """The last stage of that slot in each pass of each step of the round."""
-        last: dict[tuple[int, str], Entry] = {}
-        slots = ("sample", "feedback") if slot == "groups" else (slot,)
-        for entry in self._ledger.entries("stage"):
-            value = entry.value
-            if value["round"] == round and value["slot"] in slots:
-                last[value["pass"], value["step"]] = entry
-        return list(last.values())
+    def _rows(self, kind: str) -> list[Mapping[str, Any]]:  # Any: JSON
+        return [entry.value for entry in self._ledger.entries(kind) if entry.value["run"] == self.key]
 
-    def _round(self, entry: Entry) -> Round:
-        value = entry.value
-        index = value["round"]
+    def _items(self, round: int, slot: str) -> list[Any]:  # Any: groups or examples
+        keys = [key for value in self._rows("round") if value["round"] == round for key in value[slot]]
+        entries = [self._ledger.get("stage", key) for key in keys]
+        return [item for entry in entries if entry is not None for item in self._ledger.items(entry)]
+
+    def _round(self, value: Mapping[str, Any]) -> Round:  # Any: JSON
         told = value["decision"]
         decision = Decision(
             promote=told["promote"],
@@ -208,18 +237,17 @@ class Run:
             failed_guards=tuple(told["failed_guards"]),
             hint=told["hint"],
         )
-        passes = [one.value for one in self._ledger.entries("pass") if one.value["round"] == index]
-        measured = [one.value["numbers"] for one in self._ledger.entries("monitors") if one.value["round"] == index]
-        trained = [one.value["metrics"] for one in self._ledger.entries("trained") if one.value["round"] == index]
+        made = [self._ledger.get("trained", checkpoint) for checkpoint in value["trained"]]
+        passes = value["passes"]
         return Round(
-            index=index,
+            index=value["round"],
             candidate=value["candidate"],
             incumbent=value["incumbent"],
             decision=decision,
             looks=value["looks"],
             accounts=_combined([one["accounts"] for one in passes], mean=False),
-            monitors=_combined([one["monitors"] for one in passes], mean=True) | _combined(measured, mean=True),
-            trained=_combined(trained, mean=True),
+            monitors=_combined([one["monitors"] for one in passes], mean=True) | dict(value["monitors"]),
+            trained=_combined([entry.value["metrics"] for entry in made if entry is not None], mean=True),
             gate=self._gate_reports(value["candidate"], value["incumbent"]) if value["looks"] else None,
         )
 

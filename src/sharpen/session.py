@@ -33,10 +33,11 @@ _SAVE_EVERY_S = 180.0  # seconds of training between resume points; it changes n
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """A stage's output and the digest that identifies it."""
+    """A stage's output, the digest that identifies it, and the key of the row that holds it."""
 
     items: Sequence[Any]  # Any: prompts, groups or examples
     digest: str
+    key: str = ""
 
 
 @dataclass(kw_only=True)
@@ -45,7 +46,10 @@ class Session:
 
     Attributes:
         roles: by role the id of the checkpoint that fills it now.
-        past: by (step, slot) what earlier passes held: digests and how to read them.
+        past: by (step, slot) what earlier passes held.
+        run_key: hash of everything that was asked of this run; rows of a changed command in the same directory have another.
+        used: keys of the stage rows that this round used so far, by slot.
+        trained: ids of the checkpoints that this round made so far.
     """
 
     ledger: Ledger
@@ -55,6 +59,9 @@ class Session:
     observe: Observer
     roles: dict[str, str] = field(default_factory=dict)
     past: dict[tuple[str, str], list[Made]] = field(default_factory=dict)
+    run_key: str = ""
+    used: dict[str, list[str]] = field(default_factory=dict)
+    trained: list[str] = field(default_factory=list)
     _replays: dict[str, Callable[[], None]] = field(default_factory=dict)
     _saved_at: float = field(default_factory=time.monotonic)
 
@@ -62,6 +69,7 @@ class Session:
         """The part's output for this value: read where it is on file, else made and filed. Chains are opened."""
         for inner in part.stages or (part,):
             value = self._one_stage(inner, value, dataclasses.replace(place, part=inner, slot=slot))
+        self.used.setdefault(slot, []).append(value.key)
         return value
 
     def _one_stage(self, part: Part[Any, Any], value: Made, view: View) -> Made:
@@ -70,7 +78,7 @@ class Session:
         entry = self.ledger.get("stage", key)
         if entry is not None:
             with contextlib.suppress(DamagedError):  # withdrawn and recorded by the ledger; made again below
-                return Made(items=self.ledger.items(entry), digest=entry.value["digest"])
+                return Made(items=self.ledger.items(entry), digest=entry.value["digest"], key=key)
         self.observe(Event(kind="stage", round=view.index, step=view.step_name, stage=part.name))
         began = time.perf_counter()
         items = list(part(value.items, view))
@@ -88,7 +96,7 @@ class Session:
             "seconds": time.perf_counter() - began,
         }
         self.ledger.put("stage", key, facts, items)
-        return Made(items=items, digest=content)
+        return Made(items=items, digest=content, key=key)
 
     def _read_digest(self, name: str) -> object:
         if name == "task":
@@ -109,17 +117,23 @@ class Session:
 
     def note(self, message: str, place: View) -> None:
         """Record a sentence for the report, once."""
-        key = digest("note", message, place.index, place.step)
+        key = digest("note", self.run_key, message, place.index, place.step)
         if self.ledger.get("note", key) is None:
-            self.ledger.put("note", key, {"message": message, "round": place.index})
+            self.ledger.put("note", key, {"run": self.run_key, "message": message, "round": place.index})
 
     def result(self, kind: str, name: str, checkpoint: str, report: Report, **cost: float) -> None:
         """File a figure on the final split, and tell."""
-        key = digest("result", kind, name)
+        key = digest("result", self.run_key, kind, name)
         tokens = sum(len(completion.token_ids) for completion in report.completions)
         filed = self.filed_value("result", key)
         if filed is None or digest(filed) != digest(report):
-            facts = {"kind": kind, "name": name, "checkpoint": checkpoint, "cost": {"answer_tokens": tokens, **cost}}
+            facts = {
+                "run": self.run_key,
+                "kind": kind,
+                "name": name,
+                "checkpoint": checkpoint,
+                "cost": {"answer_tokens": tokens, **cost},
+            }
             self.ledger.put("result", key, facts, [report])
         outcomes = [score for score in report.outcomes["accuracy"] if score is not None]
         accuracy = sum(outcomes) / max(1, len(outcomes))
@@ -242,6 +256,7 @@ class Session:
 
         def run() -> None:
             entered = [_entered(example, self.runtime) for example in examples.items]
+            objective.counts(entered)  # an example that the objective refuses is refused before anything is scored for it
             rows = [row for example in entered for row in example.rows]
             scored = self._scored(rows, objective.columns, at_sampling=objective.at_sampling_temperature, place=place)
             origin = self.available(start)
@@ -266,6 +281,7 @@ class Session:
                 self.ledger.put("trained", result, {**facts, "examples": len(entered), "rows": len(rows)})
 
         self._replays[result] = run
+        self.trained.append(result)
         if self.ledger.get("trained", result) is None:
             self.observe(Event(kind="stage", round=place.index, step=step.name, stage="train", total=len(examples.items)))
             run()

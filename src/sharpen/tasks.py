@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from sharpen.digest import digest
 from sharpen.errors import DataError
 from sharpen.protocols import Verifier
-from sharpen.types import Example, Prompt
+from sharpen.types import Demonstration, Example, Prompt
 
 __all__ = ["Task"]
 
@@ -26,6 +26,7 @@ class Task:
         dev: prompts for a recipe that steers by labels and for the plan's probe; cut from train.
         verifier: how an answer is checked, or None (then only methods that need none can run).
         examples: given examples (demonstrations, preferences) for methods that train on data.
+        demonstrations: worked examples to show in prompts (few-shot); where empty, train prompts with targets serve.
         max_new_tokens: tokens that an answer may take.
         second: another task, on which general ability must not fall; or None.
         source: where the prompts came from, as flags or settings would say it.
@@ -40,6 +41,7 @@ class Task:
     dev: tuple[Prompt, ...] = ()
     verifier: Verifier | None = None
     examples: tuple[Example, ...] = ()
+    demonstrations: tuple[Demonstration, ...] = ()
     max_new_tokens: int = 256
     second: Task | None = None
     source: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
@@ -57,6 +59,12 @@ class Task:
                             "splits are disjoint by content: remove it from one"
                         )
 
+        for demonstration in self.demonstrations:
+            if demonstration.row.prompt.id in self.held_out_ids:
+                raise DataError(
+                    f"task {self.name!r}: the demonstration {demonstration.row.prompt.text[:60]!r} is a held-out prompt; show another"
+                )
+
     @property
     def held_out_ids(self) -> frozenset[str]:
         """Ids of the gate's and final prompts."""
@@ -65,7 +73,9 @@ class Task:
     @property
     def digest(self) -> str:
         """Identifies the prompts, targets and splits; the verifier has its own key."""
-        given = [[(row.prompt.id, row.completion.id) for row in example.rows] for example in self.examples]
+        given = [
+            [(row.prompt.id, row.completion.id) for row in example.rows] for example in (*self.examples, *self.demonstrations)
+        ]
         splits = [[(p.id, p.target) for p in getattr(self, name)] for name in ("train", "gate", "final", "dev")]
         second = self.second.digest if self.second else None
         return digest("task", self.name, splits, given, self.max_new_tokens, second)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sharpen.parts import chain
 from sharpen.select import cap, demonstrations, distinct, equations
-from sharpen.types import Demonstration, Row, user
+from sharpen.types import Demonstration, Group, Row, user
 
 OTHER = user("What is 3 + 3?")
 
@@ -144,3 +144,11 @@ def test_the_parts_chain_and_print_their_calls():
     groups = [group(["2+2=4", "2 + 2 = 4", "no"], reward=[1.0, 1.0, 0.0])]
     assert texts(stage(groups, ROUND)) == ["2+2=4"]
     assert distinct() != distinct(equations)
+
+
+def test_a_completion_cut_at_its_limit_is_not_imitated_unless_asked() -> None:
+    cut = dataclasses.replace(completion("122 which", index=1), finish="length")
+    whole = completion("122")
+    both = Group(prompt=PROMPT, completions=(whole, cut)).with_scores(reward=(1.0, 1.0))
+    assert [one.row.completion for one in demonstrations()([both], ROUND)] == [whole]
+    assert [one.row.completion for one in demonstrations(finished_only=False)([both], ROUND)] == [whole, cut]

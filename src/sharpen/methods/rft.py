@@ -10,7 +10,7 @@ from sharpen.objectives import NLL
 from sharpen.parts import Recipe, chain, recipe
 from sharpen.prompts import batch
 from sharpen.protocols import Training, Verifier
-from sharpen.sample import completions
+from sharpen.sample import completions, demonstrated_completions
 from sharpen.select import cap, demonstrations, distinct
 from sharpen.select.keys import equations, text
 
@@ -26,6 +26,7 @@ CARD = Card(
     departs=(
         "the source samples 100 answers once from a supervised model; here several rounds of fewer samples, as in online RFT",
         "the source trains on the human solutions too; here on the model's own answers alone",
+        "with num_demonstrations, samples are drawn under demonstrations and trained without them (context distillation)",
     ),
     shelf="faithful",
     oracle="tests/methods/test_rft.py::test_keeps_one_answer_per_distinct_path_of_verified_samples",
@@ -38,6 +39,8 @@ def rft(
     num_prompts: int = 256,
     num_samples: int = 8,
     temperature: float = 1.0,  # T = 1.0, online RFT as run in B-STaR (arXiv 2412.17256)
+    num_demonstrations: int = 0,
+    demonstrated_rounds: int = 1,
     max_per_prompt: int = 2,
     distinct_by: Literal["text", "equations"] = "text",
     start: Literal["base", "current"] = "current",
@@ -52,16 +55,24 @@ def rft(
         num_prompts: train prompts a round.
         num_samples: samples a prompt.
         temperature: of sampling.
+        num_demonstrations: targets shown while sampling in the first `demonstrated_rounds` rounds; training never sees them.
+        demonstrated_rounds: as above; without effect where `num_demonstrations` is 0.
         max_per_prompt: answers kept a prompt, shortest first.
         distinct_by: answers that count as the same: equal `text`, or equal lists of `equations` as in the source.
         start: `base` trains anew each round, `current` goes on from the incumbent.
         learning_rate, epochs, batch_size: of training.
     """
+    if num_demonstrations:
+        sample = demonstrated_completions(
+            num_samples, num_demonstrations, rounds=demonstrated_rounds, temperature=temperature
+        )
+    else:
+        sample = completions(num_samples, temperature=temperature)
     key = {"text": text, "equations": equations}[distinct_by]
     return recipe(
         name="rft",
         prompts=batch(num_prompts),
-        sample=completions(num_samples, temperature=temperature),
+        sample=sample,
         feedback=verify(verifier),
         select=chain(demonstrations(by="reward"), distinct(key), cap(max_per_prompt, prefer="shortest")),
         objective=NLL(),

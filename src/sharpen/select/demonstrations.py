@@ -18,13 +18,16 @@ Prefer = Literal["shortest", "first", "random"]
 
 @part()
 def demonstrations(
-    by: str = "reward", *, min_score: float = 1.0
+    by: str = "reward", *, min_score: float = 1.0, finished_only: bool = True
 ) -> Callable[[Sequence[Group], Round], Sequence[Demonstration]]:
     """Each completion whose score is at least `min_score`, to be imitated under its group's prompt; abstained ones never.
+
+    A completion that was cut at its length limit has no stop token: imitated, it would teach the model not to stop.
 
     Args:
         by: the score that is read.
         min_score: the least that is good enough.
+        finished_only: leave out completions that were cut.
 
     Raises:
         ValueError: when it runs, no stage has written that score.
@@ -35,7 +38,7 @@ def demonstrations(
             Demonstration(row=Row(prompt=group.prompt, completion=completion))
             for group in groups
             for completion, score in zip(group.completions, group.score(by), strict=True)
-            if score is not None and score >= min_score
+            if score is not None and score >= min_score and not (finished_only and completion.finish == "length")
         ]
 
     return stage

@@ -14,7 +14,7 @@ __all__ = ["given"]
 E = TypeVar("E", bound=Example)
 
 
-@part()
+@part(reads=("task",))
 def given(kind: type[E]) -> Callable[[Sequence[Group], Round], Sequence[E]]:
     """The task's given examples, in the order they came; the groups are not looked at.
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 from sharpen.parts import part
 from sharpen.protocols import Round
-from sharpen.types import Completion, Demonstration, Group, Row
+from sharpen.sample.demonstrated import given_answer
+from sharpen.types import Demonstration, Group
 
 __all__ = ["seed_demonstrations"]
 
@@ -29,16 +30,10 @@ def seed_demonstrations(num_prompts: int | None = None) -> Callable[[Sequence[Gr
             return given
         known = sorted((prompt for prompt in task.train if prompt.target is not None), key=lambda prompt: prompt.id)
         if not known:
-            raise ValueError(f"task {task.name!r} has neither demonstrations nor targets; give some, or use a method that needs none")
-        order = round.rng("targets").permutation(len(known))[:num_prompts]
-        return [
-            Demonstration(
-                row=Row(
-                    prompt=known[place],
-                    completion=Completion(segments=(), text=known[place].target or "", finish="given", prompt_id=known[place].id),
-                )
+            raise ValueError(
+                f"task {task.name!r} has neither demonstrations nor targets; give some, or use a method that needs none"
             )
-            for place in order.tolist()
-        ]
+        order = round.rng("targets").permutation(len(known))[:num_prompts]
+        return [given_answer(known[place], known[place].target or "") for place in order.tolist()]
 
     return stage

@@ -1,0 +1,93 @@
+"""Samples drawn under demonstrations and trained without them: what the prompt teaches moves into the weights."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+from sharpen.parts import part
+from sharpen.protocols import Request, Round, Sampling
+from sharpen.tasks import Task
+from sharpen.types import Completion, Demonstration, Group, Message, Prompt, Row, Text
+
+__all__ = ["demonstrated_completions", "given_answer", "shown_demonstrations", "with_demonstrations"]
+
+
+def with_demonstrations(prompt: Prompt, shown: Sequence[Demonstration]) -> Prompt:
+    """The prompt after these prompts and answers, as earlier turns; a prompt is never shown its own answer."""
+    turns: list[Message] = []
+    for other in shown:
+        if other.row.prompt.id != prompt.id:
+            answer = Message(role="assistant", content=(Text(text=other.row.completion.text),))
+            turns += [*other.row.prompt.messages, answer]
+    return dataclasses.replace(prompt, messages=(*turns, *prompt.messages))
+
+
+def shown_demonstrations(task: Task, count: int) -> tuple[Demonstration, ...]:
+    """`count` worked examples of the task: its own demonstrations or, where it has none, train prompts with their targets.
+
+    Raises:
+        ValueError: there are fewer.
+    """
+    found = task.demonstrations or tuple(
+        given_answer(prompt, prompt.target)
+        for prompt in sorted(task.train, key=lambda prompt: prompt.id)
+        if prompt.target is not None
+    )
+    if len(found) < count:
+        raise ValueError(
+            f"{count} demonstrations asked of task {task.name!r}, which has {len(found)}; ask for fewer, or give some"
+        )
+    return found[:count]
+
+
+def given_answer(prompt: Prompt, text: str) -> Demonstration:
+    """A foreign text as an answer to imitate; the runtime tokenises it, once, when it is trained on."""
+    return Demonstration(
+        row=Row(prompt=prompt, completion=Completion(segments=(), text=text, finish="given", prompt_id=prompt.id))
+    )
+
+
+@part(reads=("{role}", "task"), needs=("generate",))
+def demonstrated_completions(
+    num_samples: int,
+    num_demonstrations: int,
+    *,
+    rounds: int = 1,
+    temperature: float = 1.0,
+    role: str = "current",
+) -> Callable[[Sequence[Prompt], Round], Sequence[Group]]:
+    """A group of `num_samples` completions a prompt, drawn under demonstrations in the first rounds and without them later.
+
+    The demonstrations are the task's own or, where it has none, train prompts with their targets. The groups hold the prompts
+    without demonstrations, so that training never sees them; each completion names the prompt that it was sampled under.
+
+    Args:
+        num_samples: completions a prompt.
+        num_demonstrations: worked examples shown, as earlier turns.
+        rounds: the first this many rounds are sampled under demonstrations.
+        temperature: of sampling, above 0.
+        role: who answers.
+
+    Raises:
+        ValueError: a number is below 1; or, when it runs, the task has too few demonstrations.
+    """
+    for name, value in (("num_samples", num_samples), ("num_demonstrations", num_demonstrations), ("rounds", rounds)):
+        if value < 1:
+            raise ValueError(f"{name} is {value}; it is at least 1")
+
+    def stage(prompts: Sequence[Prompt], round: Round) -> Sequence[Group]:
+        shown = shown_demonstrations(round.task, num_demonstrations) if round.index < rounds else ()
+        sampling = Sampling(temperature=temperature, max_new_tokens=round.max_new_tokens)
+        requests = [
+            Request(prompt=with_demonstrations(prompt, shown), index=index, seed=round.seed)
+            for prompt in prompts
+            for index in range(num_samples)
+        ]
+        made = round.policy(role).generate(requests, sampling)
+        return [
+            Group(prompt=prompt, completions=tuple(made[place * num_samples : (place + 1) * num_samples]))
+            for place, prompt in enumerate(prompts)
+        ]
+
+    return stage
