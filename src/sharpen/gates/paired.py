@@ -161,8 +161,8 @@ class PairedGate:
 
     def _more_prompts(self, result: Comparison, num_prompts: int, looks: int) -> str:
         level = self.level_at(looks + 1) or self.level_at(1)
-        gain, spread = result.difference, max(result.mean_square, result.difference**2)
-        wanted = max(prompts_needed(gain=gain, mean_square=spread, level=level), num_prompts + 1)
+        wanted = prompts_needed(gain=result.difference, mean_square=result.mean_square, level=level)
+        wanted = max(wanted, num_prompts + 1)
         wanted = -(-wanted // 10) * 10
         spent = "" if self.level_at(looks + 1) else "the level is spent after num_looks: use fresh gate prompts; "
         return (
