@@ -102,7 +102,7 @@ def make_plan(
     """
     rounds = 0 if not recipe.steps else recipe.rounds if rounds is None else rounds
     began = time.perf_counter()
-    probe, rest = _probed(task)
+    probe = _probed(task)
     with tempfile.TemporaryDirectory() as scratch, Ledger(Path(scratch)) as ledger:
         session = Session(ledger=ledger, runtime=runtime, task=task, seed=seed, observe=observe)
         session.roles = dict.fromkeys(("base", "incumbent", "previous", "current"), runtime.base.id)
@@ -110,7 +110,7 @@ def make_plan(
         passes = [(step, 1) for step in recipe.setup] + [(step, recipe.repeat * rounds) for step in recipe.steps]
         rehearsed = [rehearse(session, step, times, probe) for step, times in passes]
         groups = next((one.groups for one in rehearsed if _is_sampled(one.groups)), None) or _sampled(session, probe)
-        headroom = headroom_of(session, groups, rest)
+        headroom = headroom_of(session, groups)
         answer = _answered(session, recipe, probe)
         sampled = [entry.value for entry in ledger.entries("block") if entry.value["call"] == "generate"]
         rows = [row for one in rehearsed for example in one.examples for row in example.rows] or _rows(groups)
@@ -138,14 +138,11 @@ def make_plan(
     )
 
 
-def _probed(task: Task) -> tuple[list[Prompt], list[Prompt]]:
-    """The prompts of the probe, of dev first, and the train prompts that are left to show as demonstrations."""
+def _probed(task: Task) -> list[Prompt]:
+    """The prompts of the probe, of dev first. They come from the end of train: demonstrations are shown from its start."""
     if not task.train:
         raise DataError("the task has no train prompts, so there is nothing to plan with; give some")
-    train = sorted(task.train, key=lambda prompt: prompt.id)
-    ordered = [*task.dev, *train]
-    probe = ordered[:PROBE]
-    return probe, [prompt for prompt in train if prompt not in probe]
+    return [*task.dev, *sorted(task.train, key=lambda prompt: prompt.id, reverse=True)][:PROBE]
 
 
 def _is_sampled(groups: Sequence[Group]) -> bool:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sharpen.controls import with_demonstrations
 from sharpen.digest import digest
 from sharpen.filed import Scope
 from sharpen.parts import Step
 from sharpen.protocols import Request, Runtime, Sampling
+from sharpen.sample import shown_demonstrations, with_demonstrations
 from sharpen.session import Made, Session, View
 from sharpen.types import Completion, Example, Group, Prompt, Row
 from sharpen.verifiers import VerifierPool
@@ -117,27 +117,19 @@ def rehearse(session: Session, step: Step[Any], times: int, probe: Sequence[Prom
     )
 
 
-def headroom_of(session: Session, groups: Sequence[Group], shown: Sequence[Prompt]) -> Headroom | None:
-    """What the base can do on these prompts; None without a verifier.
-
-    Args:
-        groups: its samples.
-        shown: other prompts with targets, for demonstrations in the prompt.
-    """
+def headroom_of(session: Session, groups: Sequence[Group]) -> Headroom | None:
+    """What the base can do on these groups' prompts, given its samples; None without a verifier."""
     verifier = session.task.verifier
     if verifier is None:
         return None
     prompts = [group.prompt for group in groups]
-    room = session.runtime.max_length - session.task.max_new_tokens
-    known = [prompt for prompt in shown if prompt.target is not None][:_SHOWN]
-    longer = [with_demonstrations(prompt, known) for prompt in prompts]
-    fits = len(known) == _SHOWN and all(session.runtime.prompt_length(prompt) <= room for prompt in longer)
+    longer = _demonstrated(session, prompts)
     with VerifierPool(verifier) as pool:
         pairs = [(group.prompt, one) for group in groups for one in group.completions]
         scores = iter([verdict.score for verdict in pool.verify(pairs)])
         rows = [[next(scores) for _ in group.completions] for group in groups]
         greedy = _share(pool, prompts, _greedy(session, prompts))
-        prompted = _share(pool, prompts, _greedy(session, longer)) if fits else None
+        prompted = _share(pool, prompts, _greedy(session, longer)) if longer else None
     every = [one for group in groups for one in group.completions]
     right = [[score is not None and score >= _RIGHT for score in row] for row in rows]
     return Headroom(
@@ -169,6 +161,18 @@ def row_tokens(runtime: Runtime, row: Row) -> int:
     """Tokens of a training row; given text is tokenised for the count."""
     completion = row.completion if row.completion.segments else runtime.encode(row.prompt, row.completion.text)
     return runtime.prompt_length(row.prompt) + len(completion.token_ids)
+
+
+def _demonstrated(session: Session, prompts: Sequence[Prompt]) -> list[Prompt]:
+    """The prompts after four demonstrations; none where the task has too few, or they do not fit the model's context."""
+    task, runtime = session.task, session.runtime
+    known = task.demonstrations or [prompt for prompt in task.train if prompt.target is not None]
+    if len(known) < _SHOWN:
+        return []
+    shown = shown_demonstrations(task, _SHOWN)
+    longer = [with_demonstrations(prompt, shown) for prompt in prompts]
+    room = runtime.max_length - task.max_new_tokens
+    return longer if all(runtime.prompt_length(prompt) <= room for prompt in longer) else []
 
 
 def _greedy(session: Session, prompts: Sequence[Prompt]) -> Sequence[Completion]:

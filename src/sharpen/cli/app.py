@@ -175,15 +175,16 @@ def export_(
     *,
     run: RunFolder,
     to: Annotated[Path, typer.Option("--to", metavar="DIR", help="new folder", show_default=False)],
+    allow_base: Annotated[bool, typer.Option("--allow-base", help="where nothing was promoted, write the base")] = False,
     json: Json = False,
 ) -> None:
     """Write a run's best model for plain transformers.
 
     The folder holds weights, tokenizer, model card, and the training data with its own card.
     """
-    from sharpen.cli.export import export
+    from sharpen.cli.export import export_run
 
-    export(run, to, as_json=json)
+    export_run(run, to, allow_base=allow_base, as_json=json)
 
 
 @app.command(

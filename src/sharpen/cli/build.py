@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sharpen.cli.recipes import Chosen, choose, make_recipe
-from sharpen.cli.settings import Settings
+from sharpen.cli.settings import Settings, read_settings
 from sharpen.cli.tasks import make_cli_task
 from sharpen.errors import ModelError
 from sharpen.gates import PairedGate, paired_gate
@@ -16,10 +16,11 @@ from sharpen.ledger import Ledger
 from sharpen.models import ResolvedModel, resolve
 from sharpen.models.cache import cache_folder
 from sharpen.parts import Recipe
+from sharpen.run import Run
 from sharpen.runtime.torch_runtime import TorchRuntime, model_digest
 from sharpen.tasks import Task
 
-__all__ = ["Built", "build", "make_runtime", "resolve_model"]
+__all__ = ["Built", "build", "make_runtime", "resolve_model", "runtime_of", "settings_of"]
 
 Say = Callable[[str], None]
 _NUMERIC = ("device", "dtype", "threads")  # what can change the last bits of a number
@@ -87,9 +88,11 @@ def resolve_model(settings: Settings, say: Say) -> ResolvedModel:
 
         if settings.revision is not None or settings.trust_remote_code:
             raise ValueError("the tiny model has no revision and no code of its own; leave both flags out")
-        say("making the tiny model, unless it is in the cache")
+        cache = cache_folder()
+        if not any(cache.glob("tiny-*")):
+            say("making the tiny model; this takes some seconds, once")
         with quiet():
-            folder = tiny_folder(cache_folder())
+            folder = tiny_folder(cache)
         source = {"source": "tiny", "made": "trained on the spot from nothing, for tests and a first look"}
         return ResolvedModel(folder=folder, spec="tiny", digest=model_digest(folder), provenance=source)
     return resolve(settings.model, revision=settings.revision, trust_remote_code=settings.trust_remote_code, progress=say)
@@ -102,7 +105,9 @@ def make_runtime(settings: Settings, model: ResolvedModel) -> TorchRuntime:
         ModelError: torch cannot use that device here.
     """
     import torch
+    import transformers
 
+    transformers.utils.logging.disable_progress_bar()  # progress is ours to show
     usable = {"cpu": True, "auto": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not usable[settings.device]:
         raise ModelError(
@@ -111,6 +116,33 @@ def make_runtime(settings: Settings, model: ResolvedModel) -> TorchRuntime:
     if settings.threads is not None and settings.threads < 1:
         raise ValueError(f"threads is {settings.threads}; it is at least 1")
     return TorchRuntime(model.folder, base=model.digest, device=settings.device, dtype=settings.dtype, threads=settings.threads)
+
+
+def settings_of(run: Run) -> Settings:
+    """What a run was asked for, with the device, dtype and threads that it was started with.
+
+    Raises:
+        ValueError: it was started by a program, which alone knows where its model lies.
+    """
+    recorded = run.facts["settings"].get("settings")
+    if recorded is None:
+        raise ValueError(f"{run.folder} was not started by `sharpen run`, so it does not say where its model lies")
+    started = {name: run.facts["runtime"][name] for name in _NUMERIC}
+    return read_settings({**recorded, **started})
+
+
+def runtime_of(run: Run, settings: Settings, say: Say) -> TorchRuntime:
+    """The runtime of the model that a run started from.
+
+    Raises:
+        ModelError: that model cannot be found, or its files hold something else now.
+    """
+    model = resolve_model(settings, say)
+    if run.base != model.digest:
+        raise ModelError(
+            f"{run.folder} started from weights {run.base[:12]}, and {settings.model} now holds {model.digest[:12]}; bring those back"
+        )
+    return make_runtime(settings, model)
 
 
 def settings_as_started(settings: Settings, say: Say) -> Settings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
+import textwrap
 from typing import Any
 
 import typer
@@ -76,6 +77,7 @@ def _is_broken_pipe(error: Exception) -> bool:
 
 
 def _tell(text: str) -> None:
-    from sharpen.cli.output import say
-
-    say(text, file=sys.stderr)
+    """Print on stderr within 100 columns; what a file or model may have put into a message cannot move the cursor."""
+    safe = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+    lines = textwrap.wrap(safe, 100, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    print("\n".join(lines), file=sys.stderr)

@@ -15,6 +15,7 @@ from sharpen.cli.progress import extent_of
 from sharpen.cli.settings import read_settings
 from sharpen.cli.watch import watching
 from sharpen.errors import LedgerError
+from sharpen.export import export
 from sharpen.report import findings, write_report
 from sharpen.rounds import improve
 from sharpen.run import Run
@@ -51,8 +52,7 @@ def run(words: Sequence[str], flags: Mapping[str, Any], *, quiet: bool, as_json:
             settings=built.record,
             observe=observe,
         )
-    report = write_report(finished)
-    places = {"report": str(report), "run": str(folder)}
+    places = {"report": str(write_report(finished)), **_model(finished, built), "run directory": str(folder)}
     if as_json:
         say_json({**summary.as_json(finished), "places": places})
     else:
@@ -98,6 +98,17 @@ def check_room(built: Built) -> None:
     warning = check_capacity(needs, memory=free_memory(runtime.device.type), disk=free, out=folder)
     if warning:
         _aside(warning)
+
+
+def _model(finished: Run, built: Built) -> Mapping[str, str]:
+    """Where the improved model and its training data lie; they are written once for each model that a run ends with."""
+    best = finished.best_id
+    if best == finished.base:
+        return {}
+    place = finished.folder / f"model-{best[:8]}"
+    if not place.exists():
+        export(finished, built.runtime, place)
+    return {"improved model": str(place), "training data": str(place / "data")}
 
 
 def _finished(built: Built) -> bool:

@@ -56,6 +56,7 @@ class Settings:
     held_out: str | None = _setting(
         "Task", "file whose prompts are the gate and final splits; by default they are cut from --task"
     )
+    demonstrations: str | None = _setting("Task", "file of worked examples (prompt, completion) to show in prompts")
     num_train: int | None = _setting("Task", "train prompts; by default all that are left (rg: 1000)")
     num_dev: int = _setting("Task", "prompts for steering by labels, kept out of train", 0)
     num_gate: int | None = _setting("Task", "held-out prompts that each round is tested on; by default a quarter, 200 at most")

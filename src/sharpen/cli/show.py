@@ -27,7 +27,8 @@ def show(folder: Path, *, as_json: bool) -> None:
         say_json({"state": state, **summary.as_json(run)})
         return
     facts = run.facts
-    sizes = [f"{number:,} {name}" for name, number in facts["task"]["sizes"].items() if number]
+    known = facts["task"]["sizes"]
+    sizes = [f"{known[name]:,} {name}" for name in ("train", "dev", "gate", "final") if known[name]]
     say(f"{folder}: {state}")
     say(f"{facts['method']} on {facts['task']['name']}: {', '.join(sizes)} prompts")
     if "command" in facts["settings"]:

@@ -9,14 +9,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sharpen.cli.build import make_runtime, resolve_model
+from sharpen.cli.build import make_runtime, resolve_model, runtime_of, settings_of
 from sharpen.cli.flags import given_settings
 from sharpen.cli.output import say, say_json, visible
 from sharpen.cli.recipes import choose, make_recipe
 from sharpen.cli.settings import Settings, read_settings
 from sharpen.cli.tasks import DEFAULT_MAX_NEW_TOKENS, with_instruction
 from sharpen.digest import digest
-from sharpen.errors import DataError, ModelError
+from sharpen.errors import DataError
 from sharpen.events import silent
 from sharpen.ledger import Ledger
 from sharpen.methods import all_cards
@@ -46,17 +46,14 @@ def solve(
         SharpenError: the model or the run cannot be used.
     """
     texts, own = _split(words)
-    given = read_settings(given_settings([], flags))
-    settings, best = (given, None) if run is None else _of_run(run, given)
-    if settings.model is None:
+    settings, best = read_settings(given_settings([], flags)), None
+    if run is not None:
+        best = Run.open(run)
+        settings = _over(settings_of(best), settings)
+    elif settings.model is None:
         raise ValueError("name a model (--model M) or a run (--run DIR) to answer with")
     recipe = _answering(settings, method, own)
-    model = resolve_model(settings, lambda line: say(line, file=sys.stderr))
-    if best is not None and best.base != model.digest:
-        raise ModelError(
-            f"run {run} started from weights {best.base[:12]}, and {settings.model} now holds {model.digest[:12]}; bring those back"
-        )
-    runtime = make_runtime(settings, model)
+    runtime = runtime_of(best, settings, _aside) if best else make_runtime(settings, resolve_model(settings, _aside))
     checkpoint = best.best if best is not None and best.best_id != best.base else runtime.base
     prompts = [_prompt(text, settings) for text in texts or _lines()]
     if not prompts:
@@ -94,16 +91,15 @@ def _split(words: Sequence[str]) -> tuple[list[str], dict[str, object]]:
     return texts, own
 
 
-def _of_run(folder: Path, given: Settings) -> tuple[Settings, Run]:
-    """The settings of a run, over them what is given now, and the run itself."""
+def _over(recorded: Settings, given: Settings) -> Settings:
+    """A run's settings, over them what is given now."""
     if given.model is not None:
         raise ValueError("name a model or a run, not both: a run knows its own model")
-    run = Run.open(folder)
-    recorded = run.facts["settings"].get("settings")
-    if recorded is None:
-        raise ValueError(f"{folder} was not started by `sharpen run`, so it does not say where its model lies")
-    started = {name: run.facts["runtime"][name] for name in ("device", "dtype", "threads")}
-    return read_settings({**recorded, **started, **dict(given.flags())}), run
+    return recorded.replace(**dict(given.flags()))
+
+
+def _aside(line: str) -> None:
+    say(line, file=sys.stderr)
 
 
 def _answering(settings: Settings, method: str | None, own: Mapping[str, object]) -> Recipe | None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sharpen.cli.output import count, duration, one_line, percent, table
+from sharpen.cli.output import count, duration, one_line, percent, table, visible
 from sharpen.report.figures import Findings, Standing, findings
 from sharpen.run import Run
 
 __all__ = ["answers", "as_json", "costs", "measured", "rounds", "told"]
 
 _ANSWERS = 5
+_NAME = 42  # columns that the two figures leave
 
 
 def told(found: Findings) -> Iterator[str]:
@@ -25,9 +27,12 @@ def told(found: Findings) -> Iterator[str]:
 
 
 def measured(found: Findings) -> str:
-    """Everything that answered the final split, as a table; the last column is the improved model minus the row."""
-    rows = [(one_line(one.name, 44), _estimate(one), _versus(one)) for one in found.standings]
-    return table(("on the final split", "accuracy (95 %)", "improved minus this"), rows)
+    """Everything that answered the final split, as a table; the second column is the improved model minus the row."""
+    rows = []
+    for one in found.standings:
+        first, *more = textwrap.wrap(visible(one.name), _NAME) or [""]
+        rows += [(_estimate(one), _versus(one), first), *(("", "", line) for line in more)]
+    return table(("accuracy (95 %)", "improved minus this", "on the final split"), rows)
 
 
 def rounds(run: Run) -> Iterator[str]:

@@ -8,8 +8,9 @@ from sharpen.cli.settings import Settings
 from sharpen.data import DataRow, Rows, Splits, make_task, need_targets, procedural_task, read_rows
 from sharpen.errors import DataError
 from sharpen.protocols import Verifier
+from sharpen.sample import given_answer
 from sharpen.tasks import Task
-from sharpen.types import Message, Prompt, Text
+from sharpen.types import Demonstration, Message, Prompt, Text
 from sharpen.verifiers import VerifierPool, choice, exact, formula, load_verifier, number
 from sharpen.verifiers.audit import rejected_targets
 
@@ -28,6 +29,8 @@ def make_cli_task(settings: Settings) -> Task:
         DataError: a file or row cannot be used, a target is rejected, or there are too few prompts.
     """
     task = _first(settings)
+    if settings.demonstrations is not None:
+        task = task.replace(demonstrations=_demonstrations(settings.demonstrations, settings))
     if settings.second is None:
         return task
     return task.replace(second=_second(settings, task.max_new_tokens))
@@ -109,6 +112,16 @@ def _rows(path: str, settings: Settings, verifier: Verifier | None) -> Rows:
         return rows
     found = tuple(_instructed(row, settings.instruction) for row in rows.rows)
     return dataclasses.replace(rows, rows=found, source={**rows.source, "instruction": settings.instruction})
+
+
+def _demonstrations(path: str, settings: Settings) -> tuple[Demonstration, ...]:
+    found = []
+    for row in _rows(path, settings.replace(columns={}), None).rows:
+        answer = row.completion if row.completion is not None else row.prompt.target
+        if answer is None:
+            raise DataError(f"{row.where}: has no 'completion' to show as the worked answer; add it")
+        found.append(given_answer(row.prompt, answer))
+    return tuple(found)
 
 
 def _instructed(row: DataRow, instruction: str) -> DataRow:

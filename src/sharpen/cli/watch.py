@@ -81,7 +81,8 @@ class Lines:
             numbered = f"pass {progress.passes} of {progress.extent.passes}: " if progress.extent.passes > 1 else ""
             yield f"  {numbered}{_accounts(dict(event.numbers))}"
         elif event.kind == "trained" and progress.extent.passes == 1:
-            yield f"  trained on {count(event.numbers['examples'])} examples ({_cost(progress)})"
+            control = "a control was " if event.round < 0 and progress.round >= 0 else ""
+            yield f"  {control}trained on {count(event.numbers['examples'])} examples ({_cost(progress)})"
         elif event.kind == "progress" and time.monotonic() - self._told > _EVERY_S:
             yield f"  {in_words(event.stage)}: {_where(progress)} ({_cost(progress)})"
 
@@ -129,4 +130,4 @@ def _accounts(numbers: dict[str, float]) -> str:
 def _cost(progress: Progress) -> str:
     left = progress.time_left
     told = f"{count(progress.tokens)} tokens, {duration(progress.elapsed)}"
-    return told if left is None else f"{told}; about {duration(left)} left"
+    return told if left is None or left < 1 else f"{told}; about {duration(left)} left"
