@@ -381,11 +381,11 @@ def _record_run(
             "parameters": session.runtime.num_parameters,
         }
         session.ledger.put("run", key, {**facts, **world})
-    return key
     for split in ("gate", "final"):
         prompts, place = getattr(task, split), digest("prompts", task.digest, split)
         if prompts and session.filed_value("prompts", place) is None:
             session.ledger.put("prompts", place, {"split": split}, prompts)
+    return key
 
 
 def _num_trained(session: Session) -> int:
