@@ -189,13 +189,13 @@ def _step(session: Session, step: Step[Any], view: View, progress: _Progress) ->
 
 
 def _without_held_out(session: Session, prompts: Made, view: View) -> Made:
-    """Prompts made during a run that equal a held-out one are dropped and counted."""
+    """Prompts made during a run that equal a held-out one, or were made from one, are dropped and counted."""
     held_out = session.task.held_out_ids
-    kept = [prompt for prompt in prompts.items if prompt.id not in held_out]
+    kept = [prompt for prompt in prompts.items if held_out.isdisjoint((prompt.id, *prompt.parents))]
     if len(kept) < len(prompts.items):
         count = len(prompts.items) - len(kept)
-        session.observe(Event(kind="note", round=view.index, message=f"{count} prompts equal held-out ones: dropped"))
-        session.note(f"{count} prompts of step {view.step_name!r} equal held-out ones and were dropped", view)
+        session.observe(Event(kind="note", round=view.index, message=f"{count} prompts equal held-out ones, or were made from them: dropped"))
+        session.note(f"{count} prompts of step {view.step_name!r} equal held-out ones, or were made from them, and were dropped", view)
     return Made(items=kept, digest=digest("prompts", [(prompt.id, prompt.target) for prompt in kept]))
 
 

@@ -53,12 +53,11 @@ class Task:
         for split in ("train", "dev", "gate", "final"):
             for prompt in getattr(self, split):
                 for key in (prompt.id, *prompt.parents):
-                    if seen.setdefault(key, split) != split and key == prompt.id:
+                    if seen.setdefault(key, split) != split:
                         raise DataError(
-                            f"task {self.name!r}: prompt {prompt.text[:60]!r} is in both {seen[key]} and {split}; "
-                            "splits are disjoint by content: remove it from one"
+                            f"task {self.name!r}: prompt {prompt.text[:60]!r} of {split}, or one that it was made from, is also in "
+                            f"{seen[key]}; splits are disjoint by content and by parents: move it"
                         )
-
         for demonstration in self.demonstrations:
             if demonstration.row.prompt.id in self.held_out_ids:
                 raise DataError(
