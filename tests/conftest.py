@@ -1,6 +1,49 @@
-"""What every test shares: hypothesis without deadlines, since a wall clock on a busy machine says nothing about the code."""
+"""What every test shares: hypothesis without deadlines, since a wall clock on a busy machine says nothing about the code.
 
+Runs of the tiny model are made once a session, whichever process asks first.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from browser import Page, browser, find_chromium
 from hypothesis import settings
+from tiny_runs import improved, shared_run, stop_in_round
+
+from sharpen.run import Run
 
 settings.register_profile("sharpen", deadline=None)
 settings.load_profile("sharpen")
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """A finished run: the first round is promoted, the last is not, and controls are measured."""
+    yield from shared_run(tmp_path_factory, "tiny-run", improved)
+
+
+@pytest.fixture(scope="session")
+def fruitless_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """A finished run in which nothing was promoted."""
+    yield from shared_run(tmp_path_factory, "fruitless-run", lambda out: improved(out, learning_rate=1e-9))
+
+
+@pytest.fixture(scope="session")
+def unfinished_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """A run that was stopped in its second round, before that round's training."""
+    yield from shared_run(tmp_path_factory, "unfinished-run", lambda out: improved(out, observe=stop_in_round(1)))
+
+
+@pytest.fixture
+def page() -> Iterator[Page]:
+    """A tab of a headless Chromium; skipped where there is none, unless `$SHARPEN_REQUIRE_BROWSER` says that one must be."""
+    chromium = find_chromium()
+    if chromium is None:
+        if os.environ.get("SHARPEN_REQUIRE_BROWSER"):
+            pytest.fail("no Chromium was found, and SHARPEN_REQUIRE_BROWSER is set: install one, or name it in SHARPEN_CHROMIUM")
+        pytest.skip("no Chromium was found: install one, or name it in SHARPEN_CHROMIUM")
+    with browser(chromium) as tab:
+        yield tab

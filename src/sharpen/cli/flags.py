@@ -12,14 +12,11 @@ import typer
 from typer.core import TyperCommand
 
 from sharpen.cli.files import read_file, read_yaml
-from sharpen.cli.settings import GROUPS, Settings, kinds
+from sharpen.cli.settings import GROUPS, MAPPINGS, RENAMINGS, Settings, kinds
 from sharpen.cli.values import metavar
 from sharpen.errors import SharpenError
 
 __all__ = ["METHOD_FLAGS", "SettingsCommand", "given_settings", "with_settings"]
-
-_LISTS = ("task_args", "columns", "second_args", "second_columns")
-_NOT_YAML = ("columns", "second_columns")
 
 
 METHOD_FLAGS = {"ignore_unknown_options": True}
@@ -94,7 +91,7 @@ def given_settings(words: Sequence[str], flags: Mapping[str, Any]) -> dict[str, 
     over: dict[str, object] = {}
     for name, value in [*_flags(flags), *_words(rest)]:
         head, dot, key = name.partition(".")
-        if head in _LISTS:
+        if head in MAPPINGS:
             pairs = {key: value} if dot else value
             assert isinstance(pairs, Mapping)
             before = over.setdefault(head, {})
@@ -134,7 +131,7 @@ def _flag(name: str, annotation: Any, facts: Mapping[str, Any]) -> inspect.Param
     flag = f"--{name.replace('_', '-')}"
     panel = facts["group"]
     assert panel in GROUPS
-    if name in _LISTS:
+    if name in MAPPINGS:
         option = typer.Option(flag, help=facts["help"], rich_help_panel=panel, metavar="NAME=VALUE...")
         kind: Any = Annotated[list[str] | None, option]
     elif annotation is bool:
@@ -149,12 +146,12 @@ def _flag(name: str, annotation: Any, facts: Mapping[str, Any]) -> inspect.Param
 
 def _flags(flags: Mapping[str, Any]) -> Iterable[tuple[str, object]]:
     for name, value in flags.items():
-        if name in _LISTS:
+        if name in MAPPINGS:
             for word in value or ():
                 key, equals, text = word.partition("=")
                 if not equals or not key:
                     raise ValueError(f"--{name.replace('_', '-')} {word!r} is no name=value")
-                yield f"{name}.{key}", text if name in _NOT_YAML else _plain(f"{name}.{key}", text)
+                yield f"{name}.{key}", text if name in RENAMINGS else _plain(f"{name}.{key}", text)
         elif value is not None:
             yield name, value
 
@@ -178,7 +175,7 @@ def _words(words: Sequence[str]) -> Iterable[tuple[str, object]]:
             name, _, text = word.partition("=")
             name = name.replace("-", "_")
             head, _, key = name.partition(".")
-            yield name, _plain(name, text) if key and head not in _NOT_YAML else text
+            yield name, _plain(name, text) if key and head not in RENAMINGS else text
         else:
             raise ValueError(f"{word!r} is neither a flag nor key=value; put a text with spaces in quotes")
 
@@ -201,7 +198,7 @@ def _refuse_twice(names: Sequence[str]) -> None:
 
 
 def _spelled_out(words: Sequence[str]) -> list[str]:
-    flags = [f"--{name.replace('_', '-')}" for name in _LISTS]
+    flags = [f"--{name.replace('_', '-')}" for name in MAPPINGS]
     found: list[str] = []
     current = None
     for word in words:

@@ -15,7 +15,6 @@ from sharpen.errors import DataError
 from sharpen.methods import find_method
 from sharpen.parts import Recipe
 from sharpen.tasks import Task
-from sharpen.types import Prompt
 
 __all__ = ["Chosen", "choose", "make_recipe", "own_parameters"]
 
@@ -35,13 +34,13 @@ class Chosen:
     Attributes:
         settings: as asked, the parameters with the types that the method wants.
         function: makes the recipe.
-        fills: names of its parameters that the task fills, in order.
+        fills: names of its parameters that the task fills; True where the method cannot do without.
         card: the method's card; None for a function of the user's own that has none.
     """
 
     settings: Settings
     function: Callable[..., object]
-    fills: tuple[str, ...]
+    fills: Mapping[str, bool]
     card: Card | None = None
 
     @property
@@ -96,7 +95,11 @@ def make_recipe(chosen: Chosen, task: Task) -> Recipe:
         DataError: its rows lack it.
     """
     _check_needs(chosen, task)
-    values = {name: _filled(chosen.name, name, task) for name in chosen.fills}
+    held = {name: _held(name, task) for name in chosen.fills}
+    for name, required in chosen.fills.items():
+        if required and not held[name]:
+            raise _lacking(chosen.name, name)
+    values = {name: value for name, value in held.items() if value}
     made = chosen.function(**values, **chosen.settings.parameters)
     if not isinstance(made, Recipe):
         raise TypeError(
@@ -126,19 +129,20 @@ def _keyword_scalars(function: Callable[..., object]) -> Mapping[str, inspect.Pa
     }
 
 
-def _by_position(method: str, function: Callable[..., object]) -> tuple[str, ...]:
-    """Names of the parameters that the task fills, in order."""
-    found = []
+def _by_position(method: str, function: Callable[..., object]) -> Mapping[str, bool]:
+    """Names of the parameters that the task fills; True where there is no default."""
+    found = {}
     for name, one in inspect.signature(function).parameters.items():
         if one.kind not in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD):
             continue
+        required = one.default is inspect.Parameter.empty
         if name in _FROM_TASK:
-            found.append(name)
-        elif one.default is inspect.Parameter.empty:
+            found[name] = required
+        elif required:
             raise ValueError(
                 f"{method} takes {name!r} by position, which no task holds (tasks fill {', '.join(_FROM_TASK)}); make it keyword-only"
             )
-    return tuple(found)
+    return found
 
 
 def _parameters(settings: Settings, scalars: Mapping[str, Any]) -> Mapping[str, object]:
@@ -161,28 +165,26 @@ def _unknown(method: str, name: str, scalars: Mapping[str, Any]) -> str:
     return f"there is no setting {name!r}, and {method} has no parameter of that name; {hint}"
 
 
-def _filled(method: str, name: str, task: Task) -> object:
-    if name == "task":
-        return task.visible
-    if name == "verifier":
-        if task.verifier is None:
-            raise ValueError(f"{method} needs {_FROM_TASK[name]}")
-        return task.verifier
-    found = {"labelled": _labelled(task), "examples": task.examples, "prompts": task.train}[name]
-    if not found:
-        raise DataError(f"{method} needs {_FROM_TASK[name]}")
-    return found
+def _held(name: str, task: Task) -> object:
+    """What the task holds for a parameter of that name; nothing is false."""
+    labelled = tuple(prompt for prompt in task.train if prompt.target is not None)
+    return {
+        "verifier": task.verifier,
+        "labelled": labelled,
+        "examples": task.examples,
+        "prompts": task.train,
+        "task": task.visible,
+    }[name]
 
 
-def _labelled(task: Task) -> tuple[Prompt, ...]:
-    return tuple(prompt for prompt in task.train if prompt.target is not None)
+def _lacking(method: str, name: str) -> Exception:
+    message = f"{method} needs {_FROM_TASK[name]}"
+    return ValueError(message) if name == "verifier" else DataError(message)
 
 
 def _check_needs(chosen: Chosen, task: Task) -> None:
-    needs = chosen.card.needs if chosen.card else ()
-    if "verifier" in needs:
-        _filled(chosen.name, "verifier", task)
-    if "targets" in needs and not task.examples:
-        _filled(chosen.name, "labelled", task)
-    if "examples" in needs:
-        _filled(chosen.name, "examples", task)
+    names = {"verifier": "verifier", "targets": "labelled", "examples": "examples"}
+    for need in chosen.card.needs if chosen.card else ():
+        served = task.examples if need == "targets" else ()  # demonstrations stand in for targets
+        if not served and not _held(names[need], task):
+            raise _lacking(chosen.name, names[need])

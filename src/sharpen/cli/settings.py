@@ -14,9 +14,11 @@ from sharpen.cli.files import written_yaml
 from sharpen.cli.values import read_value, written_value
 from sharpen.digest import digest
 
-__all__ = ["GROUPS", "Settings", "kinds", "read_settings"]
+__all__ = ["GROUPS", "MAPPINGS", "RENAMINGS", "Settings", "kinds", "read_settings"]
 
 GROUPS = ("Model", "Task", "Run")
+RENAMINGS = ("columns", "second_columns")
+MAPPINGS = ("task_args", "second_args", *RENAMINGS)
 _WHERE_AND_HOW_LONG = ("out", "device", "dtype", "threads", "rounds", "controls")  # a run goes on under another value of these
 
 
@@ -107,7 +109,8 @@ class Settings:
         for name, value in given.items():
             flag = f"--{name.replace('_', '-')}"
             if isinstance(value, Mapping):
-                words += [flag, *(f"{key}={written_yaml(item)}" for key, item in value.items())]
+                written = str if name in RENAMINGS else written_yaml
+                words += [flag, *(f"{key}={written(item)}" for key, item in value.items())]
             elif isinstance(value, bool):
                 words.append(flag if value else f"--no-{flag[2:]}")
             elif value is not None:
@@ -143,7 +146,7 @@ def read_settings(given: Mapping[str, object]) -> Settings:
             found[name] = read_value(name, value, str)
         elif name not in wanted:
             parameters[name] = value
-        elif name in ("task_args", "columns", "second_args", "second_columns"):
+        elif name in MAPPINGS:
             found[name] = _mapping(name, value)
         elif value is True and wanted[name] is not bool:
             raise ValueError(f"{name} needs a value: --{name.replace('_', '-')} VALUE")
@@ -154,7 +157,7 @@ def read_settings(given: Mapping[str, object]) -> Settings:
 
 def _mapping(name: str, value: object) -> Mapping[str, object]:
     if isinstance(value, Mapping):
-        return {str(key): item for key, item in value.items()}
+        return {str(key): str(item) if name in RENAMINGS else item for key, item in value.items()}
     raise ValueError(f"{name} is {value!r}; write names and values: --{name.replace('_', '-')} name=value")
 
 
