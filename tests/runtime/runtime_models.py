@@ -6,8 +6,10 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from sharpen.protocols import Request, Sampling, Training
 from sharpen.runtime.torch_runtime import TorchRuntime
-from sharpen.types import Completion, Segment, user
+from sharpen.runtime.weights import quiet
+from sharpen.types import Checkpoint, Completion, Row, Segment, user
 
 TEMPLATE = (
     "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>\n{% endfor %}"
@@ -39,6 +41,7 @@ def make_tokenizer(*, template=TEMPLATE, adds_bos=False, pad="<|pad|>", eos="<|e
     return tokenizer
 
 
+@quiet()
 def save(model, tokenizer, folder):
     model.eval().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -107,7 +110,59 @@ def words(*texts):
     return [user(text) for text in texts]
 
 
-def given(prompt, ids, **more):
-    """A completion of given ids, as if a policy had sampled them."""
-    segment = Segment(token_ids=tuple(ids), logprobs=tuple(-1.0 for _ in ids))
-    return Completion(segments=(segment,), text="", finish="stop", prompt_id=prompt.id, checkpoint="base", **more)
+def requests(prompts, count=1, seed=0):
+    return [Request(prompt=prompt, index=index, seed=seed) for prompt in prompts for index in range(count)]
+
+
+def sample(rt, asked, checkpoint=None, **sampling):
+    how = Sampling(**{"max_new_tokens": 12, **sampling})
+    return rt.load(checkpoint or rt.base).generate(asked, how)
+
+
+def rows_of(asked, completions):
+    return [Row(prompt=request.prompt, completion=made) for request, made in zip(asked, completions, strict=True)]
+
+
+def logprobs(rt, rows, checkpoint=None, **how):
+    return [scores.logprobs for scores in rt.load(checkpoint or rt.base).score(rows, **how)]
+
+
+def largest_difference(left, right):
+    """Between two lists of tuples of numbers."""
+    pairs = [pair for one, other in zip(left, right, strict=True) for pair in zip(one, other, strict=True)]
+    return max(abs(a - b) for a, b in pairs)
+
+
+def given(prompt, ids, logps=None, **more):
+    """A completion of these ids, as if a policy had sampled them."""
+    segment = Segment(token_ids=tuple(ids), logprobs=tuple(logps if logps is not None else [-1.0] * len(ids)))
+    return Completion(
+        segments=(segment,), **{"text": "", "finish": "stop", "prompt_id": prompt.id, "checkpoint": "base", **more}
+    )
+
+
+def train(rt, examples, objective, *, start=None, scored=None, carried=False, result="trained", seed=0, **training):
+    return rt.train(
+        start or rt.base,
+        examples,
+        objective,
+        Training(**training),
+        scored=scored or {},
+        carried=carried,
+        result=result,
+        seed=seed,
+    )
+
+
+def held(name):
+    """A checkpoint that is in memory."""
+    return Checkpoint(id=name)
+
+
+def weights_of(rt, checkpoint):
+    """The weights by name, as they are now."""
+    return {name: value.detach().clone() for name, value in rt.resident(checkpoint).module.state_dict().items()}
+
+
+def same_weights(left, right):
+    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)

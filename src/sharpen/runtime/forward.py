@@ -82,14 +82,22 @@ def micro_batches(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
     return groups
 
 
-def forward_rows(model: Any, rows: Sequence[Encoded], *, entropies: bool, split_head: bool) -> Scored:
+def forward_rows(
+    model: Any,  # a transformers causal LM has no useful static type
+    rows: Sequence[Encoded],
+    *,
+    entropies: bool,
+    split_head: bool,
+    head_chunk: int = _HEAD_CHUNK,
+) -> Scored:
     """Log-probabilities of each row's completion tokens, with gradient where the context has it.
 
     Args:
-        model: a transformers causal LM.
+        model: what is run.
         rows: R rows.
         entropies: also the entropy of each next-token distribution (nats).
         split_head: True where the model's logits are exactly its head applied to its last hidden state.
+        head_chunk: tokens whose logits are held at once; it changes memory and no number.
     """
     device = next(model.parameters()).device
     width = max(len(row) for row in rows)
@@ -114,7 +122,7 @@ def forward_rows(model: Any, rows: Sequence[Encoded], *, entropies: bool, split_
         picked, head = hidden[rows_N, places_N], model.get_output_embeddings()
     else:
         picked, head = model(input_ids=tokens_RS, use_cache=False).logits[rows_N, places_N], torch.nn.Identity()
-    logps_N, entropies_N = _chunked(picked, head, targets_N, temperatures_N1, entropies=entropies)
+    logps_N, entropies_N = _chunked(picked, head, targets_N, temperatures_N1, entropies=entropies, size=head_chunk)
     index = (rows_N, torch.tensor(column_N, device=device))
     empty_RT = torch.zeros((len(rows), longest), dtype=torch.float32, device=device)
     return Scored(
@@ -124,7 +132,13 @@ def forward_rows(model: Any, rows: Sequence[Encoded], *, entropies: bool, split_
 
 
 def _chunked(
-    picked: torch.Tensor, head: torch.nn.Module, targets_N: torch.Tensor, temperatures_N1: torch.Tensor, *, entropies: bool
+    picked: torch.Tensor,
+    head: torch.nn.Module,
+    targets_N: torch.Tensor,
+    temperatures_N1: torch.Tensor,
+    *,
+    entropies: bool,
+    size: int,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Head, softmax and pick in chunks; the logits of a chunk are made again in the backward pass, never kept."""
 
@@ -136,7 +150,7 @@ def _chunked(
             return logps, torch.zeros_like(norm)
         return logps, norm - (logits.softmax(-1) * logits).sum(-1)
 
-    chunks = [slice(start, start + _HEAD_CHUNK) for start in range(0, len(targets_N), _HEAD_CHUNK)]
+    chunks = [slice(start, start + size) for start in range(0, len(targets_N), size)]
     pieces: list[tuple[torch.Tensor, torch.Tensor]] = []
     for chunk in chunks:
         arguments = (picked[chunk], targets_N[chunk], temperatures_N1[chunk])

@@ -95,6 +95,7 @@ class _Batch:
         self.model, self.renderer, self.sampling, self.dtype = model, renderer, sampling, dtype
         self.device = next(model.parameters()).device
         self.stop_ids = torch.tensor(renderer.stop_ids, device=self.device)
+        self.stops = [(stop, renderer.full_text if renderer.spells_special(stop) else renderer.text) for stop in sampling.stop]
         self.rows: list[_Row] = []
         self.cache: RowCache | None = None
         self.mask_RW = torch.zeros((0, 0), dtype=torch.long, device=self.device)
@@ -190,16 +191,12 @@ class _Batch:
 
     def _ends_with_stop_string(self, row: _Row) -> bool:
         """Whether the newest token completes a stop string; one that was there before (in given text) does not count."""
-        if not self.sampling.stop:
-            return False
         before = row.request.partial.token_ids if row.request.partial else ()
-        longest = max(len(text) for text in self.sampling.stop)
-        ids = [*before, *row.tokens][-(4 * longest + 4) :]  # a token is at least a byte, so this covers the string
-        tail = self.renderer.full_text(ids)
-        if not any(text in tail for text in self.sampling.stop):
-            return False
-        older = self.renderer.full_text(ids[:-1])
-        return any(tail.count(text) > older.count(text) for text in self.sampling.stop)
+        for stop, text in self.stops:
+            ids = [*before, *row.tokens][-(4 * len(stop) + 4) :]  # a token is at least a byte, so this covers the string
+            if stop in text(ids) and text(ids).count(stop) > text(ids[:-1]).count(stop):
+                return True
+        return False
 
 
 def _rows(requests: Sequence[Request], renderer: Renderer, sampling: Sampling) -> list[_Row]:

@@ -116,6 +116,10 @@ class Renderer:
         """The text of sampled ids, special tokens written out."""
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=False))
 
+    def spells_special(self, text: str) -> bool:
+        """Whether a text spells out a special token, so that it can be found only where those are written out."""
+        return self._literal_pattern.search(text) is not None
+
     def encode(self, prompt: Prompt, text: str) -> Completion:
         """Foreign text as a completion of that prompt: tokenised here, once, ended by the model's stop token.
 

@@ -61,14 +61,15 @@ def _inverted(mass_RV: torch.Tensor, uniform_R: torch.Tensor) -> tuple[torch.Ten
     blocks_RBK = padded.view(rows, -1, _BLOCK)
     steps_RB = blocks_RBK.sum(-1, dtype=torch.float64).cumsum(-1)
     total_R = steps_RB[:, -1]
-    wanted_R1 = (uniform_R * total_R)[:, None]
+    # below the total even where the product rounds up to it, so that some token's cumulative mass exceeds it
+    wanted_R1 = torch.minimum(uniform_R * total_R, torch.nextafter(total_R, torch.zeros_like(total_R)))[:, None]
     block_R1 = torch.searchsorted(steps_RB, wanted_R1, right=True).clamp_(max=steps_RB.shape[1] - 1)
     before_R1 = torch.where(block_R1 > 0, steps_RB.gather(1, (block_R1 - 1).clamp(min=0)), 0.0)
     inside_RK = blocks_RBK.gather(1, block_R1[:, :, None].expand(-1, -1, _BLOCK)).squeeze(1).double()
     within_R1 = torch.searchsorted(inside_RK.cumsum(-1), wanted_R1 - before_R1, right=True)
     last_R1 = _BLOCK - 1 - (inside_RK > 0).flip(-1).int().argmax(-1, keepdim=True)  # rounding may pass the block's end
     tokens_R = (block_R1 * _BLOCK + torch.minimum(within_R1, last_R1)).squeeze(1)
-    return tokens_R, total_R
+    return tokens_R.clamp(max=width - 1), total_R  # past the width only where the mass is not a number
 
 
 def _logprobs(logits_RV: torch.Tensor, tokens_R: torch.Tensor) -> torch.Tensor:

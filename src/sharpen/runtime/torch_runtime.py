@@ -183,11 +183,15 @@ class TorchRuntime:
         Raises:
             DataError: a row does not fit the model's context.
             DivergedError: the loss stopped being a number; `start` must then be loaded again.
-            ValueError: a row has no tokens, a column is missing or does not match its row, or the adapters differ in rank.
+            ValueError: there are no examples, a row has no tokens, a column is missing or does not match its row, the objective
+                refuses an example, or the adapters differ in rank.
         """
+        if not examples:
+            raise ValueError("there are no examples to train on; select some, or skip the step")
         rows = [row for example in examples for row in example.rows]
         encoded = encode_rows(rows, self.renderer, at_sampling_temperature=objective.at_sampling_temperature)
         check_columns(rows, objective.columns, scored)
+        objective.counts(examples)  # an example that it refuses is refused before any weight changes
         resident = self.resident(start)
         rank = adapters.lora_rank(resident.module)
         if rank is not None and rank != training.lora_rank:
