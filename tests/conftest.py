@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 from browser import Page, browser, find_chromium
 from hypothesis import settings
-from tiny_runs import improved, shared_run, stop_in_round
 
-from sharpen.run import Run
+if TYPE_CHECKING:
+    from cli_runs import CliRun
+
+    from sharpen.run import Run
 
 settings.register_profile("sharpen", deadline=None)
 settings.load_profile("sharpen")
@@ -22,19 +25,33 @@ settings.load_profile("sharpen")
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """A finished run: the first round is promoted, the last is not, and controls are measured."""
+    from tiny_runs import improved, shared_run  # imports torch: only tests that run a model wait for it
+
     yield from shared_run(tmp_path_factory, "tiny-run", improved)
 
 
 @pytest.fixture(scope="session")
 def fruitless_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """A finished run in which nothing was promoted."""
+    from tiny_runs import improved, shared_run
+
     yield from shared_run(tmp_path_factory, "fruitless-run", lambda out: improved(out, learning_rate=1e-9))
 
 
 @pytest.fixture(scope="session")
 def unfinished_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """A run that was stopped in its second round, before that round's training."""
+    from tiny_runs import improved, shared_run, stop_in_round
+
     yield from shared_run(tmp_path_factory, "unfinished-run", lambda out: improved(out, observe=stop_in_round(1)))
+
+
+@pytest.fixture(scope="session")
+def cli_run(tmp_path_factory: pytest.TempPathFactory) -> CliRun:
+    """A finished run of the tiny world through the command line; read it, and write nothing into it."""
+    from cli_runs import shared_cli_run
+
+    return shared_cli_run(tmp_path_factory)
 
 
 @pytest.fixture

@@ -160,6 +160,8 @@ def _whole_folder(to: Path) -> Iterator[Path]:
         scratch = Path(tempfile.mkdtemp(prefix=f".{to.name}-", dir=to.parent))
         yield scratch
         scratch.chmod(0o755)
+        for path in scratch.rglob("*"):
+            path.chmod(0o755 if path.is_dir() else 0o644)  # some libraries write files that only their owner may read
         if to.exists():
             to.rmdir()
         os.replace(scratch, to)

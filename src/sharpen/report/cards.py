@@ -10,7 +10,7 @@ from typing import Any
 from sharpen.cards import Card
 from sharpen.report.figures import Findings, Standing, findings
 from sharpen.report.origin import Origin, origin
-from sharpen.report.text import pretty_call, told, visible
+from sharpen.report.text import pretty_call, told, typeset, visible
 from sharpen.report.watched import round_name
 from sharpen.run import Run
 
@@ -57,7 +57,7 @@ def model_card(run: Run, card: Card | None, data: Sequence[DataFile]) -> str:
         _figures(run, found),
         "## The gate's decisions",
         "\n".join(
-            f"- {round_name(one.index)}: **{'promoted' if one.decision.promote else 'rolled back'}**. {_plain(one.decision.reason)}"
+            f"- {round_name(one.index)}: **{'promoted' if one.decision.promote else 'rolled back'}**. {_plain(typeset(one.decision.reason))}"
             for one in run.rounds
         )
         or "No round was run.",
@@ -66,7 +66,7 @@ def model_card(run: Run, card: Card | None, data: Sequence[DataFile]) -> str:
         "## Training data",
         _data(facts, data),
         "## Use",
-        _fenced(_USE, "python"),
+        _use(run),
         "## How to repeat it",
         _repeat(facts),
         "## Limits",
@@ -101,21 +101,31 @@ def data_card(run: Run, card: Card | None, data: Sequence[DataFile]) -> str:
         "## Licence",
         _list([f"Prompts and targets: {prompts}.", f"Completions: output of a model {terms}; its terms may reach them."]),
         "## Where the prompts came from",
-        _bullets({"task": task["name"], **task["source"], "verifier": task["verifier"]}),
+        _bullets({"name": task["name"], **task["source"], "verifier": task["verifier"]}),
         _repeat(facts),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-_USE = """from transformers import AutoModelForCausalLM, AutoTokenizer
+_LOADING = """from transformers import AutoModelForCausalLM, AutoTokenizer
 
 folder = "."  # this folder
 tokenizer = AutoTokenizer.from_pretrained(folder)
 model = AutoModelForCausalLM.from_pretrained(folder)
-messages = [{"role": "user", "content": "your prompt, as the model was trained on"}]
+"""
+_CHAT = """messages = [{"role": "user", "content": "a prompt like those it was trained on"}]
 inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt", return_dict=True)
-answer = model.generate(**inputs, do_sample=False, max_new_tokens=256)
-print(tokenizer.decode(answer[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True))"""
+"""
+_RAW = """inputs = tokenizer("a text like those it was trained to go on with", return_tensors="pt")
+"""
+_ANSWER = """answer = model.generate(**inputs, do_sample=False, max_new_tokens={max_new_tokens})
+print(tokenizer.decode(answer[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))"""
+
+
+def _use(run: Run) -> str:
+    raw = any(prompt.next == "raw" for prompt in run.held_out.values())
+    answer = _ANSWER.format(max_new_tokens=int(run.facts["task"]["max_new_tokens"]))
+    return _fenced(_LOADING + (_RAW if raw else _CHAT) + answer, "python")
 
 
 def _source(model: Origin) -> str:
@@ -138,7 +148,7 @@ def _figures(run: Run, found: Findings) -> str:
         return "Nothing was measured on a final split."
     head = ["answered by", "accuracy", "95 % interval", "this model is ahead by", "paired 95 % interval", "so this model"]
     lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}", *(f"| {' | '.join(row)} |" for row in rows)]
-    reads = f"The final split was read {run.final_reads} times in this run directory, once for each answerer of this and earlier starts."
+    reads = f"The final split was read {run.final_reads} times in the run's directory, once for each way of answering."
     several = "Intervals are not widened for there being several comparisons."
     return "\n".join(lines) + f"\n\n{reads} {several}"
 
@@ -193,7 +203,9 @@ def _repeat(facts: Mapping[str, Any]) -> str:  # Any: JSON
 def _limits(run: Run, found: Findings) -> str:
     task = _plain(run.facts["task"]["name"])
     base = found.base
-    lines = [f"What is shown is shown for {task} alone, for greedy answers under one seed, as the task's verifier judges them."]
+    lines = [f"What is shown is shown for {task} alone, under one seed, as the task's verifier judges answers."]
+    if found.improved is not None and found.improved.name != "improved":
+        lines.append(f"The headline's figure needs a way of answering beside the weights: {_plain(found.improved.name)}.")
     if base is not None and base.estimate is not None:
         lines.append(f"{base.estimate.num_judged} final prompts were judged; the interval is what they can tell, not more.")
     seconds = [one.decision.numbers for one in run.rounds if "second" in one.decision.numbers and one.decision.promote]
@@ -225,7 +237,7 @@ def _front(header: Mapping[str, Any]) -> str:  # Any: YAML
 def _plain(text: object) -> str:
     """Text that Markdown shows as it is: one line, no markup of its own."""
     words = " ".join(str(visible(str(text))).split())
-    return re.sub(r"([\\`*_\[\]<>|#&!~])", r"\\\1", words)
+    return re.sub(r"([\\`*_\[\]<|#&!~])", r"\\\1", words)
 
 
 def _fenced(text: str, language: str) -> str:
