@@ -202,3 +202,51 @@ def test_a_constant_label_is_degenerate_though_it_scores_better() -> None:
     assert "entropy" in gate(report(new, statistics=constant), report(old, statistics=swapped), 1).failed_guards
     skewed = answers(["yes"] * 185 + ["no"] * 15, targets, num_tokens=1)
     assert gate(report(new, statistics=skewed), report(old, statistics=base), 1).promote
+
+
+def test_the_extreme_settings_are_allowed_and_what_lies_beyond_is_not() -> None:
+    steady, falling = described(stop_rate=0.5), described(stop_rate=0.4)
+    assert AnswersStop(max_fall=0.0)(steady, steady).passed
+    assert not AnswersStop(max_fall=0.0)(falling, steady).passed
+    assert AnswersStop(max_fall=1.0)(described(stop_rate=0.0), described(stop_rate=1.0)).passed
+    for fixed in (LengthHolds(min_ratio=1.0, max_ratio=1.0), LengthHolds(min_ratio=0.0, max_ratio=1.0)):
+        assert fixed(described(mean_length=0.1 + 0.2), described(mean_length=0.3)).passed  # equal but for float noise
+        assert not fixed(described(mean_length=0.31), described(mean_length=0.3)).passed
+    assert AnswersVary(min_ratio=0.0)(described(distinct=0.0), described(distinct=1.0)).passed
+    assert not AnswersVary(min_ratio=1.0)(described(distinct=0.99), described(distinct=1.0)).passed
+    same: list[float | None] = [1.0, 0.0] * 60
+    assert second_task(same, same, max_abstain=0.0)[0]
+    assert not second_task([None, *same[1:]], same, max_abstain=0.0)[0]
+    assert second_task([None] * 60 + same[60:], same, max_abstain=1.0)[0]
+    assert second_task([1.0, 1.0], [0.0, 0.0], confidence=0.51, margin=0.9)[0]  # two prompts are a comparison
+    for settings in ({"confidence": 1.0}, {"max_abstain": -0.01}, {"margin": -0.1}):
+        with pytest.raises(ValueError, match=next(iter(settings))):
+            AbilityKept(**settings)
+    with pytest.raises(ValueError, match="max_fall"):
+        AnswersStop(max_fall=1.01)
+    with pytest.raises(ValueError, match="min_ratio"):
+        AnswersVary(min_ratio=-0.01)
+    with pytest.raises(ValueError, match="the band"):
+        LengthHolds(min_ratio=-0.01)
+
+
+def test_the_sentences_of_the_guards() -> None:
+    stop = AnswersStop()(described(stop_rate=0.5), described(stop_rate=0.975))
+    assert (
+        stop.sentence == "50.0 % of answers end by themselves against 97.5 % for the incumbent (a fall of 5 points is allowed)"
+    )
+    length = LengthHolds()(described(mean_length=250.0), described(mean_length=10.0))
+    assert length.sentence == "mean answer length is 250.0 tokens against 10.0 for the incumbent (0.2 to 200.0 allowed)"
+    vary = AnswersVary()(described(distinct=0.1), described(distinct=0.8))
+    assert vary.sentence == "distinct answers are 10.0 % against 80.0 % for the incumbent (floor 20.0 %)"
+    flat = AnswersVary(statistic="entropy")(
+        described(entropy=0.1, target_entropy=4.0), described(entropy=3.0, target_entropy=4.0)
+    )
+    assert flat.sentence == (
+        "answer entropy is 0.10 nats against 3.00 nats for the incumbent and 4.00 nats for the targets (floor 1.00 nats)"
+    )
+    # every outcome changed and nothing was lost: (1.6449 + 1.2816 sqrt(1 - 0.1^2))^2 / 0.1^2 = 853
+    half: list[float | None] = [1.0] * 30 + [0.0] * 30
+    passed, _, hint = second_task(half[::-1], half)
+    assert not passed
+    assert hint == "the second task may be too small to tell: about 853 prompts would show it for an unharmed model"

@@ -401,3 +401,10 @@ def test_a_refused_graded_answer_counts_as_the_worst_score_known() -> None:
 
 def test_the_smallest_settings_are_allowed() -> None:
     assert PairedGate(num_resamples=1, num_looks=1, max_abstain=0.0).level_at(1) == 0.05
+
+
+def test_the_interval_in_the_sentence_is_the_one_in_the_numbers() -> None:
+    decision = paired_gate()(*counts(90, 2, 4, 4), 1)
+    low, high = 100 * decision.numbers["low"], 100 * decision.numbers["high"]
+    assert f"(+88.0 points, 95 % interval {low:+.1f} to {high:+.1f}; 90 wins, 2 losses of 100;" in decision.reason
+    assert 77 < low < 78  # far enough from 0 for a wrong factor to show
