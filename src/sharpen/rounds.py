@@ -39,7 +39,7 @@ class _Progress:
     looks: int = 0
     roll_backs: int = 0
     seen: frozenset[str] = frozenset()
-    passes: list[Mapping[str, Mapping[str, float]]] = field(default_factory=list)
+    passes: list[Mapping[str, Any]] = field(default_factory=list)  # Any: JSON
 
 
 def improve(
@@ -194,8 +194,9 @@ def _without_held_out(session: Session, prompts: Made, view: View) -> Made:
     kept = [prompt for prompt in prompts.items if held_out.isdisjoint((prompt.id, *prompt.parents))]
     if len(kept) < len(prompts.items):
         count = len(prompts.items) - len(kept)
-        session.observe(Event(kind="note", round=view.index, message=f"{count} prompts equal held-out ones, or were made from them: dropped"))
-        session.note(f"{count} prompts of step {view.step_name!r} equal held-out ones, or were made from them, and were dropped", view)
+        message = f"{count} prompts of step {view.step_name!r} equal held-out ones, or were made from them: dropped"
+        session.observe(Event(kind="note", round=view.index, message=message))
+        session.note(message, view)
     return Made(items=kept, digest=digest("prompts", [(prompt.id, prompt.target) for prompt in kept]))
 
 

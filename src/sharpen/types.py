@@ -14,25 +14,8 @@ from typing import Literal, Protocol, runtime_checkable
 
 from sharpen.digest import digest
 
-__all__ = [
-    "Checkpoint",
-    "Completion",
-    "Content",
-    "Decision",
-    "Demonstration",
-    "Example",
-    "Group",
-    "Message",
-    "Preference",
-    "Prompt",
-    "Report",
-    "Rollout",
-    "Row",
-    "Score",
-    "Segment",
-    "Text",
-    "user",
-]
+__all__ = ["Checkpoint", "Completion", "Content", "Decision", "Demonstration", "Example", "Group", "Message", "Preference",
+           "Prompt", "Report", "Rollout", "Row", "Score", "Segment", "Text", "user"]  # fmt: skip
 
 Score = float | None
 """One number about one completion; `None` means that the judge, verifier or parser abstained. Abstaining is never 0."""

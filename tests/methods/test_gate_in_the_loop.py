@@ -86,7 +86,9 @@ def test_a_large_true_gain_is_promoted_and_the_final_split_confirms_it(tmp_path:
 
 
 def test_nothing_selected_is_said_and_rolled_back(tmp_path: Path) -> None:
-    run = tiny_improve(rft(VERIFIER, num_prompts=16, num_samples=2, max_per_prompt=1, temperature=0.05), tmp_path / "r", rounds=1)
+    run = tiny_improve(
+        rft(VERIFIER, num_prompts=16, num_samples=2, max_per_prompt=1, temperature=0.05), tmp_path / "r", rounds=1
+    )
     only = run.rounds[0]
     if only.accounts["kept"] == 0:
         assert "no example was selected" in only.decision.reason

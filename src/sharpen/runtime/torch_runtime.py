@@ -220,7 +220,7 @@ class TorchRuntime:
             objective,
             training,
             scored=scored,
-            token_budget=training.token_budget or self.token_budget,
+            token_budget=training.token_budget or self.token_budget // 2,  # activations are kept for the backward pass
             seed=seed,
             progress=progress,
         )

@@ -109,7 +109,7 @@ def _pmf(n: int, p: float, logs: NDArray[np.float64]) -> NDArray[np.float64]:
     """Binomial probabilities of 0..n successes."""
     k = np.arange(n + 1)
     if p >= 1.0:
-        return (k == n).astype(np.float64)
+        return np.asarray(k == n, dtype=np.float64)
     log_p: NDArray[np.float64] = logs[n] - logs[k] - logs[n - k] + k * math.log(p) + (n - k) * math.log1p(-p)
     return np.exp(log_p).astype(np.float64)
 
