@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from jinja2 import TemplateError
-
 from sharpen.digest import digest
 from sharpen.errors import DataError, ModelError
 from sharpen.types import Completion, Prompt, Segment
@@ -163,7 +161,7 @@ class Renderer:
             )
         try:
             text = str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=header))
-        except TemplateError as error:
+        except Exception as error:  # boundary: a template is the model's own program, in transformers' sandbox
             raise DataError(f"the model's chat template refuses prompt {_name(prompt)}: {error}") from error
         if len(text) > _MAX_RENDERED:
             raise DataError(f"the model's chat template makes {len(text):,} characters of prompt {_name(prompt)}; look into it")
