@@ -8,6 +8,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,11 @@ from typing import Any
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "headless_shell")
 WAIT_S = 60.0
+LAUNCH = """import os, sys
+pipes = [os.dup(int(pipe)) for pipe in sys.argv[1:3]]  # copies first: the originals may be 3 and 4 themselves
+for number, pipe in zip((3, 4), [os.dup(pipe) for pipe in pipes]):
+    os.dup2(pipe, number)
+os.execv(sys.argv[3], sys.argv[3:])"""
 
 
 def find_chromium() -> str | None:
@@ -59,8 +65,8 @@ class Page:
                     raise RuntimeError(f"{method}: {answer['error']}")
                 return dict(answer.get("result", {}))
 
-    def open(self, url: str, *, width: int = 1280, height: int = 900, dark: bool = False) -> None:
-        """Go to an address and wait until it is loaded and its scripts have run."""
+    def open(self, url: str, *, width: int = 1280, height: int = 900, dark: bool = False, settle: bool = True) -> None:
+        """Go to an address and wait until it is loaded and, with `settle`, until its scripts have run and it is painted."""
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
         feature = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[feature])
@@ -68,7 +74,8 @@ class Page:
         self.call("Page.navigate", url=url)
         while not self._loaded:
             self._read()
-        self.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        if settle:
+            self.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
     def run(self, script: str) -> Any:  # Any: whatever the expression gives
         """The value of a JavaScript expression in the page; promises are awaited."""
@@ -82,6 +89,12 @@ class Page:
         text = {"text": key} if len(key) == 1 else {}
         self.call("Input.dispatchKeyEvent", type="keyDown", key=key, **text)
         self.call("Input.dispatchKeyEvent", type="keyUp", key=key)
+
+    def press_enter(self) -> None:
+        """Press the return key, as a button takes it."""
+        key = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13, "text": "\r"}
+        self.call("Input.dispatchKeyEvent", type="keyDown", **key)
+        self.call("Input.dispatchKeyEvent", type="keyUp", **key)
 
     def picture(self, path: Path, *, whole: bool = True) -> None:
         """Save the page (or what the window shows of it) as PNG."""
@@ -124,9 +137,11 @@ def browser(chromium: str) -> Iterator[Page]:
     read_answers, write_answers = os.pipe()
     profile = tempfile.mkdtemp(prefix="sharpen-browser-")
     command = [
-        "sh",
-        "-c",
-        f'exec "$0" "$@" 3<&{read_commands} 4>&{write_answers}',
+        sys.executable,
+        "-Sc",
+        LAUNCH,
+        str(read_commands),
+        str(write_answers),
         chromium,
         "--headless",
         "--no-sandbox",
