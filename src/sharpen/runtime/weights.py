@@ -114,11 +114,13 @@ def _ids(value: int | Sequence[int] | None) -> list[int]:
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """No progress bars of transformers: progress is the loop's to show."""
+    shown = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
     try:
         yield
     finally:
-        transformers_logging.enable_progress_bar()
+        if shown:
+            transformers_logging.enable_progress_bar()
 
 
 @quiet()
