@@ -41,7 +41,7 @@ def run_controls(session: Session, steps: Sequence[Step[object]], num_trained: i
     if session.task.verifier is None or not session.task.final:
         return
     _prompts(session)
-    _self_consistency(session)
+    _self_consistency(session, steps)
     if not num_trained:
         return
     count = min(num_trained, _MAX_EXAMPLES)
@@ -124,15 +124,12 @@ def _accuracy(report: Report) -> float:
     return sum(score or 0.0 for score in report.outcomes["accuracy"]) / max(1, len(report.prompt_ids))
 
 
-def _self_consistency(session: Session) -> None:
+def _self_consistency(session: Session, steps: Sequence[Step[object]]) -> None:  # type: ignore[type-var]  # any kind
     """The base's majority answer, with as many samples as the run's own sampled tokens would have paid for, 8 at most."""
     base = evaluate_final(session, session.roles["base"], None)
     answered = max(1, sum(len(completion.token_ids) for completion in base.completions))
-    spent = sum(
-        entry.value["tokens"]
-        for entry in session.ledger.entries("block")
-        if entry.value["call"] == "generate" and entry.value["round"] >= 0 and entry.value["step"] not in ("gate", "controls")
-    )
+    groups = [group for step in steps for made in session.past.get((step.name, "groups"), []) for group in made.items]
+    spent = sum(len(completion.token_ids) for group in groups for completion in group.completions)
     samples = min(_MAX_SAMPLES, spent // answered) if spent else _MAX_SAMPLES
     if samples < 2:
         return

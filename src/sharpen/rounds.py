@@ -118,7 +118,6 @@ def _round(
     session.used, session.trained, progress.passes = {}, [], []
     incumbent = session.roles["incumbent"]
     session.roles["current"] = incumbent
-    settled = session.ledger.get("round", digest("round", session.run_key, index)) is not None
     failure = None
     monitors: Mapping[str, float] = {}
     for number in range(repeat):
@@ -160,8 +159,7 @@ def _round(
         "examples": session.used.get("select", []),
     }
     _settle(session, decision, facts, recipe)
-    if not settled:  # else later rounds are on file, and their weights with them
-        session.prune(set(session.roles.values()))
+    session.prune(set(session.roles.values()))
     progress.roll_backs = 0 if decision.promote else progress.roll_backs + 1
 
 
@@ -372,7 +370,7 @@ def _record_run(
         },
     }
     key = digest("run", facts, function_key(task.verifier) if task.verifier is not None else None)
-    if session.ledger.get("run", key) is None:
+    if [entry.key for entry in session.ledger.entries("run")][-1:] != [key]:  # the newest is what readers show
         first = next(iter([*task.train, *task.gate, *task.final]), None)
         world = {
             "settings": dict(settings),

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from sharpen.digest import derived_seed, digest
-from sharpen.errors import DamagedError, ModelError
+from sharpen.errors import DamagedError, DivergedError, ModelError
 from sharpen.events import Event, Observer
 from sharpen.filed import FiledPolicy, Scope
 from sharpen.ledger import Ledger
@@ -168,17 +168,8 @@ class Session:
         """The filed policy of a checkpoint."""
 
         def on_block(done: int, total: int, tokens: int) -> None:
-            self.observe(
-                Event(
-                    kind="progress",
-                    round=scope.round,
-                    step=scope.step,
-                    stage=scope.stage,
-                    done=done,
-                    total=total,
-                    tokens=tokens,
-                )
-            )
+            event = Event(kind="progress", round=scope.round, step=scope.step, stage=scope.stage)
+            self.observe(dataclasses.replace(event, done=done, total=total, tokens=tokens))
 
         return FiledPolicy(
             checkpoint=checkpoint,
@@ -235,9 +226,9 @@ class Session:
         self._saved_at = time.monotonic()
 
     def prune(self, keep: set[str]) -> None:
-        """Delete saved weights that no role needs; they can be trained again."""
+        """Delete saved weights that no role needs; they can be trained again. What this command has not come to is left alone."""
         for entry in self.ledger.entries("checkpoint"):
-            if entry.key not in keep:
+            if entry.key in self._replays and entry.key not in keep:
                 self.ledger.withdraw(entry, "no role needs it")
 
     def train(self, step: Step[Any], examples: Made, place: View) -> str:
@@ -280,11 +271,17 @@ class Session:
                 facts |= {"start": start, "round": place.index, "pass": place.step, "step": step.name}
                 self.ledger.put("trained", result, {**facts, "examples": len(entered), "rows": len(rows)})
 
+        if diverged := self.ledger.get("diverged", result):
+            raise DivergedError(diverged.value["message"])  # as it would again
         self._replays[result] = run
         self.trained.append(result)
         if self.ledger.get("trained", result) is None:
             self.observe(Event(kind="stage", round=place.index, step=step.name, stage="train", total=len(examples.items)))
-            run()
+            try:
+                run()
+            except DivergedError as error:
+                self.ledger.put("diverged", result, {"message": str(error)})
+                raise
         entry = self.ledger.get("trained", result)
         assert entry is not None
         numbers = {**entry.value["metrics"], "examples": float(entry.value["examples"])}
