@@ -48,7 +48,8 @@ def decode(content: bytes) -> list[Any]:  # Any: whatever was encoded
         DamagedError: it cannot be read, or names classes that are not there or have changed.
     """
     try:
-        column = pq.read_table(io.BytesIO(content), columns=["value"]).column("value").to_pylist()
+        table = pq.ParquetFile(io.BytesIO(content)).read(columns=["value"], use_threads=False)
+        column = table.column("value").to_pylist()
         return [from_plain(json.loads(text)) for text in column]
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
         raise DamagedError(f"a Parquet file of the ledger cannot be read: {error}") from error

@@ -27,8 +27,9 @@ def locked(path: Path) -> int:
         try:
             _take(descriptor, path)
             if _is_at(descriptor, path):
-                os.ftruncate(descriptor, 0)
-                os.pwrite(descriptor, f"{os.getpid()} on {socket.gethostname()}".encode(), 0)
+                with contextlib.suppress(OSError):  # a full disk must not bar the way to what is there
+                    os.ftruncate(descriptor, 0)
+                    os.pwrite(descriptor, f"{os.getpid()} on {socket.gethostname()}".encode(), 0)
                 return descriptor
         except BaseException:
             os.close(descriptor)

@@ -177,7 +177,7 @@ def _entry(row: Row) -> Entry:
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:
-    with contextlib.suppress(FileNotFoundError), world_errors(folder / DATABASE):
+    with world_errors(folder / DATABASE), contextlib.suppress(FileNotFoundError):
         status = (folder / DATABASE).stat()
         return status.st_dev, status.st_ino
     return None
