@@ -13,7 +13,7 @@ from sharpen.methods.grpo import grpo
 def test_ratio_is_one_at_the_first_step_and_the_habit_is_unlearned(tmp_path: Path) -> None:
     run = tiny_improve(grpo(VERIFIER, num_steps=10, learning_rate=1e-3), tmp_path / "run")
     trained = run.rounds[0].trained
-    assert trained["ratio/mean"] == pytest.approx(1.0, abs=1e-4)
+    assert trained["ratio"] == pytest.approx(1.0, abs=1e-4)
     assert run.rounds[0].accounts["sampled"] == 10 * 8 * 8
     assert run.rounds[0].decision.promote
     assert accuracy(run, "improved") > accuracy(run, "base") + 0.3

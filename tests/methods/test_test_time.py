@@ -31,7 +31,7 @@ def test_self_consistency_is_measured_beside_the_greedy_answer(tmp_path: Path) -
     run = tiny_improve(self_consistency(num_samples=4, temperature=1.0), tmp_path / "run")
     names = [result.name for result in run.results]
     assert "base" in names
-    assert any("majority" in name for name in names)
+    assert "base with self_consistency" in names
     assert run.best.id == run.base
     assert run.rounds == []
 
