@@ -30,5 +30,8 @@ test: env lint
 
 check: test
 
+docs: env
+	$(BIN)/python docs/generate.py
+
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

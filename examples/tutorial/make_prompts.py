@@ -19,8 +19,7 @@ for number in range(300):
     goods = f"{draw.randint(2, 9)} {draw.choice(GOODS)}"
     amount = f"{draw.randint(11, 999)}.{draw.randint(0, 99):02d}"
     sentence = draw.choice(SENTENCES).format(name=name, goods=goods, amount=amount)
-    prompt = f"{sentence}\nWrite it as: name | goods | amount"
-    rows.append({"id": f"sale-{number}", "prompt": prompt, "target": f"{name} | {goods} | {amount}"})
+    rows.append({"id": f"sale-{number}", "prompt": sentence, "target": f"{name} | {goods} | {amount}"})
 
 Path("sales.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-print(f"sales.jsonl: {len(rows)} rows, the first: {json.dumps(rows[0])}")
+print(f"sales.jsonl: {len(rows)} rows, the first:\n{json.dumps(rows[0])}")

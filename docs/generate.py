@@ -1,0 +1,127 @@
+"""Writes the pages that are made from the code: docs/methods.md, docs/commands.md and docs/python.md (`make docs`).
+
+With `--check` nothing is written; the exit code is 1 where a page is not what the code says.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import typer
+from typer.testing import CliRunner
+
+import sharpen
+from sharpen.cards import Card
+from sharpen.cli import app
+from sharpen.cli.recipes import own_parameters
+from sharpen.methods import all_cards
+
+HERE = Path(__file__).parent
+NOTE = "<!-- Made by docs/generate.py; edit the code and run `make docs`. -->"
+
+
+def methods_page() -> str:
+    """Every method's card, as a table and in full."""
+    cards = all_cards()
+    lines = [
+        "# Methods",
+        "",
+        NOTE,
+        "",
+        "| method | what it is | trains on | needs | shelf | source |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, card in cards.items():
+        cells = (
+            f"[`{name}`](#{name})",
+            card.title,
+            card.trains_on or "nothing",
+            ", ".join(card.needs) or "nothing",
+            card.shelf,
+            _source(card),
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += [
+        "",
+        "*Trains on* is the kind of example; *needs* is what you must give. The shelf says how far the method was checked:",
+        "*sketched* runs, *faithful* was checked against its source and has an oracle test, *verdict* had its effect predicted first",
+        "and measured then. `sharpen run METHOD --help` shows the same parameters.",
+    ]
+    for name, card in cards.items():
+        lines += ["", f"## {name}", "", f"{card.title}. {_source(card)}.", "", f"Claim: {card.claim}", ""]
+        lines += _parameters(name)
+        if card.departs:
+            lines += ["", "Where it departs from the source:", "", *(f"- {one}" for one in card.departs)]
+        if card.oracle:
+            lines += ["", f"Its oracle: `{card.oracle}`."]
+    return "\n".join(lines) + "\n"
+
+
+def commands_page() -> str:
+    """What each command's `--help` prints."""
+    lines = ["# Commands", "", NOTE]
+    names = [[], *([name] for name in _command_names())]
+    for words in names:
+        shown = CliRunner().invoke(app, [*words, "--help"], prog_name="sharpen", terminal_width=100, color=False)
+        if shown.exit_code:
+            raise SystemExit(f"sharpen {' '.join(words)} --help ended with {shown.exit_code}: {shown.output}")
+        text = "\n".join(line.rstrip() for line in shown.stdout.strip("\n").splitlines())
+        lines += ["", f"## {' '.join(['sharpen', *words])}", "", "```text", text, "```"]
+    return "\n".join(lines) + "\n"
+
+
+def python_page() -> str:
+    """Every public name with the first line of its docstring."""
+    lines = ["# Python", "", NOTE, "", "`from sharpen import NAME`; nothing heavy is loaded before a name is asked for.", ""]
+    lines += ["| name | what you get | from |", "|---|---|---|"]
+    for name in sharpen.__all__:
+        value = vars(sharpen)[name] if name in vars(sharpen) else getattr(sharpen, name)
+        first = (inspect.getdoc(value) or "").partition("\n")[0].replace("|", "\\|")
+        if not first:
+            raise SystemExit(f"sharpen.{name} has no docstring; give it one whose first line says what one gets")
+        lines.append(f"| `{name}` | {first} | `{value.__module__}` |")
+    return "\n".join(lines) + "\n"
+
+
+PAGES = {"methods.md": methods_page, "commands.md": commands_page, "python.md": python_page}
+
+
+def stale() -> Iterator[str]:
+    """Names of the pages that are not what the code says."""
+    for name, page in PAGES.items():
+        path = HERE / name
+        if not path.exists() or path.read_text() != page():
+            yield name
+
+
+def main(*, check: bool) -> None:
+    """Write the pages, or say which are stale."""
+    if check:
+        found = list(stale())
+        raise SystemExit(f"not what the code says: {', '.join(found)}; run `make docs`" if found else 0)
+    for name, page in PAGES.items():
+        (HERE / name).write_text(page())
+
+
+def _source(card: Card) -> str:
+    return f"{card.paper}, [{card.arxiv}](https://arxiv.org/abs/{card.arxiv})" if card.arxiv else card.paper
+
+
+def _parameters(name: str) -> list[str]:
+    found = own_parameters(name)
+    if not found:
+        return ["It has no parameters."]
+    words = [f"`{key}={one.default!r}`" if one.default is not None else f"`{key}=None`" for key, one in found.items()]
+    return [f"Parameters: {', '.join(words)}."]
+
+
+def _command_names() -> list[str]:
+    group = typer.main.get_command(app)
+    return list(group.commands)  # type: ignore[attr-defined]  # a group of commands
+
+
+if __name__ == "__main__":
+    main(check="--check" in sys.argv[1:])
