@@ -43,7 +43,7 @@ def test_splits_are_exact_disjoint_and_complete(made: list[Prompt], sizes: dict[
         split = assigned(made, sizes, seed, "task")
     except DataError as error:
         reason = "are asked for" if len(made) < sum(sizes.values()) else "prompts with common parents stay together"
-        assert reason in str(error)  # noqa: PT017 - refusing is allowed, and only this way
+        assert reason in str(error)
         return
     assert {name: len(split[name]) for name in sizes} == sizes
     assert sorted(key for part in split.values() for key in ids(part)) == sorted(ids(made))

@@ -38,7 +38,9 @@ def salvage(folder: Path, what: str) -> str:
     files.write_folder(aside, lambda target: copy_database(folder, target))
     kept = _proven(folder, aside)
     place = aside.relative_to(folder).as_posix()
-    note = f"{what}: {len(kept)} rows prove themselves and are kept, what is missing is made again; {place} holds the old database"
+    note = (
+        f"{what}: {len(kept)} rows prove themselves and are kept, what is missing is made again; {place} holds the old database"
+    )
     sound = folder / f".writing-{_SALVAGED}"
     with files.world_errors(sound):
         files.remove(sound)

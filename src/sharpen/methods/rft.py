@@ -63,9 +63,7 @@ def rft(
         learning_rate, epochs, batch_size: of training.
     """
     if num_demonstrations:
-        sample = demonstrated_completions(
-            num_samples, num_demonstrations, rounds=demonstrated_rounds, temperature=temperature
-        )
+        sample = demonstrated_completions(num_samples, num_demonstrations, rounds=demonstrated_rounds, temperature=temperature)
     else:
         sample = completions(num_samples, temperature=temperature)
     key = {"text": text, "equations": equations}[distinct_by]

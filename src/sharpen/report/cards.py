@@ -57,7 +57,8 @@ def model_card(run: Run, card: Card | None, data: Sequence[DataFile]) -> str:
         _figures(run, found),
         "## The gate's decisions",
         "\n".join(
-            f"- {round_name(one.index)}: **{'promoted' if one.decision.promote else 'rolled back'}**. {_plain(typeset(one.decision.reason))}"
+            f"- {round_name(one.index)}: **{'promoted' if one.decision.promote else 'rolled back'}**. "
+            f"{_plain(typeset(one.decision.reason))}"
             for one in run.rounds
         )
         or "No round was run.",
