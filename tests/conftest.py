@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
-from browser import Page, browser, find_chromium
 from hypothesis import settings
+
+from browser import Page, browser, find_chromium
 
 if TYPE_CHECKING:
     from cli_runs import CliRun
-
     from sharpen.run import Run
 
 settings.register_profile("sharpen", deadline=None)
@@ -54,13 +54,22 @@ def cli_run(tmp_path_factory: pytest.TempPathFactory) -> CliRun:
     return shared_cli_run(tmp_path_factory)
 
 
-@pytest.fixture
-def page() -> Iterator[Page]:
-    """A tab of a headless Chromium; skipped where there is none, unless `$SHARPEN_REQUIRE_BROWSER` says that one must be."""
-    chromium = find_chromium()
-    if chromium is None:
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Page]:
+    """A headless Chromium; skipped where there is none, unless `$SHARPEN_REQUIRE_BROWSER` says that one must be."""
+    path = find_chromium()
+    if path is None:
         if os.environ.get("SHARPEN_REQUIRE_BROWSER"):
-            pytest.fail("no Chromium was found, and SHARPEN_REQUIRE_BROWSER is set: install one, or name it in SHARPEN_CHROMIUM")
+            pytest.fail(
+                "no Chromium was found, and SHARPEN_REQUIRE_BROWSER is set: install one, or name it in SHARPEN_CHROMIUM"
+            )
         pytest.skip("no Chromium was found: install one, or name it in SHARPEN_CHROMIUM")
-    with browser(chromium) as tab:
+    with browser(path) as tab:
         yield tab
+
+
+@pytest.fixture
+def page(chromium: Page) -> Page:
+    """An empty tab."""
+    chromium.reset()
+    return chromium

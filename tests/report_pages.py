@@ -47,9 +47,9 @@ PAYLOADS = (
 """Text that would run, load or hide something wherever it is taken for markup."""
 
 _WORDS = frozenset(
-    "user assistant system raw stop length partial given policy injected environment headline control base gate final train dev "
-    "sampling reward none accuracy".split()
-)
+    ["user", "assistant", "system", "raw", "stop", "length", "partial", "given", "policy", "injected", "environment", "headline",
+     "control", "base", "gate", "final", "train", "dev", "sampling", "reward", "none", "accuracy"]
+)  # fmt: skip
 _ID = re.compile(r"[0-9a-f]{32,64}|\w+\.\w+:\w+|sharpen\.[\w.]+:\w+")
 _OPEN = ("scores", "signals", "tags", "source", "dropped", "settings", "provenance", "versions", "machine", "runtime", "monitors",
          "metrics", "numbers", "cost")  # fmt: skip
@@ -111,7 +111,7 @@ def poisoned(plain: Any, ids: Mapping[str, str], name: str = "") -> Any:  # Any:
             found = {key: value if key in kept else poisoned(value, ids, key) for key, value in plain.items()}
             if name in _OPEN and plain.keys() - {"@"}:
                 like = next(value for key, value in found.items() if key != "@")
-                found |= {payload: like for payload in PAYLOADS[:: len(_OPEN)]}
+                found |= dict.fromkeys(PAYLOADS[:: len(_OPEN)], like)
             return found
     return plain
 

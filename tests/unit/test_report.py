@@ -7,13 +7,13 @@ import dataclasses
 import hashlib
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
-from report_pages import PAYLOADS, ReadPage, poisoned, poisoned_ids, poisoned_value, read_page, words
-from tiny_runs import COMMAND, rewritten
 
+from report_pages import PAYLOADS, ReadPage, poisoned, poisoned_ids, poisoned_value, read_page, words
 from sharpen.monitors import alarms
 from sharpen.report import answers, findings, render_report, write_report
 from sharpen.report.text import amount, visible
@@ -21,6 +21,7 @@ from sharpen.report.watched import history
 from sharpen.run import Run
 from sharpen.stats import paired_interval, wilson_interval
 from sharpen.types import Report
+from tiny_runs import COMMAND, rewritten
 
 SECTIONS = ["verdict", "rounds", "controls", "changes", "samples", "monitors", "cost", "recipe", "model", "repeat"]
 
@@ -49,7 +50,7 @@ def test_the_page_is_sound_for_people_who_do_not_see_it(page: ReadPage) -> None:
     heads = [int(element.tag[1]) for element in page.tree.iter() if re.fullmatch(r"h[1-6]", element.tag)]
     assert heads[0] == 1
     assert heads.count(1) == 1
-    assert all(after - before <= 1 for before, after in zip(heads, heads[1:], strict=False))
+    assert all(after - before <= 1 for before, after in pairwise(heads))
     outer = [svg for parent in page.tree.iter() if parent.tag != "svg" for svg in parent if svg.tag == "svg"]
     assert outer
     assert all(svg.get("aria-hidden") == "true" or svg.get("aria-label") for svg in outer)
@@ -193,14 +194,10 @@ def test_a_control_that_wins_is_said_to(tiny_run: Run, tmp_path: Path) -> None:
     assert words(page.classed("loses")[0]).count("points") == len(findings(run).against("is beaten by")) > 0
 
 
-def test_samples_are_capped_and_the_cap_is_stated(
-    tiny_run: Run, page: ReadPage, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_samples_are_capped_and_the_cap_is_stated(tiny_run: Run, page: ReadPage, monkeypatch: pytest.MonkeyPatch) -> None:
     groups = [group for one in tiny_run.rounds for group in tiny_run.groups(one.index)]
     assert len(page.one("group-list")) == len(groups) == 96
-    assert sum(len(group.completions) for group in groups) == len(
-        [item for block in page.classed("samples") for item in block]
-    )
+    assert sum(len(group.completions) for group in groups) == len([item for block in page.classed("samples") for item in block])
     monkeypatch.setattr(answers, "MAX_GROUPS", 5)
     monkeypatch.setattr(answers, "MAX_SAMPLES", 2)
     capped = read_page(render_report(tiny_run))
@@ -216,7 +213,9 @@ def test_samples_carry_verdict_score_and_whether_they_were_kept(tiny_run: Run, p
     kept = {row.completion.id for example in tiny_run.examples(0) for row in example.rows}
     group = tiny_run.groups(0)[0]
     item = next(iter(page.one("group-list")))
-    for completion, score, shown in zip(group.completions, group.score("reward"), page.classed("samples", item)[0], strict=True):
+    for completion, score, shown in zip(
+        group.completions, group.score("reward"), page.classed("samples", item)[0], strict=True
+    ):
         verdict = "right" if score == 1.0 else "wrong"
         assert shown.get("data-verdicts") == verdict + (" kept" if completion.id in kept else "")
         assert words(next(iter(shown.iter("pre")))) == completion.text
@@ -237,19 +236,30 @@ def test_alarms_are_told_with_the_round_that_raised_them(tiny_run: Run, tmp_path
     def idle(kind: str, value: Mapping[str, Any]) -> Mapping[str, Any]:
         if kind != "round" or value["round"] != 1:
             return value
-        return {**value, "passes": [{**one, "monitors": {**one["monitors"], "effective_group_rate": 0.1}} for one in value["passes"]]}
+        return {
+            **value,
+            "passes": [{**one, "monitors": {**one["monitors"], "effective_group_rate": 0.1}} for one in value["passes"]],
+        }
 
     run = rewritten(tiny_run.folder, tmp_path / "copy", value=idle)
     page = read_page(render_report(run))
     (expected,) = (alarm for alarm in alarms(history(run.rounds)[:2]) if alarm.name == "idle_groups")
     told = [words(item) for item in page.classed("alarms")[0]]
-    assert any(item.startswith("Round 2: idle groups.") and expected.pattern in item and expected.action in item for item in told)
+    assert any(
+        item.startswith("Round 2: idle groups.") and expected.pattern in item and expected.action in item for item in told
+    )
 
 
 def test_costs_add_up_to_the_runs(tiny_run: Run, page: ReadPage) -> None:
     total = sum(cost.tokens for cost in tiny_run.costs)
     table = page.classed("spendings")[0]
-    assert [words(row[0]) for row in table.find("tbody") or ()] == ["Round 1", "Round 2", "Round 3", "Final figures", "Controls"]
+    assert [words(row[0]) for row in table.find("tbody") or ()] == [
+        "Round 1",
+        "Round 2",
+        "Round 3",
+        "Final figures",
+        "Controls",
+    ]
     assert words(table.find("tfoot")[0][3]) == f"{total:,}"  # type: ignore[index]
     assert sum(int(words(row[3]).replace(",", "")) for row in table.find("tbody") or ()) == total
     stages = page.classed("plain", page.one("cost"))[0].find("tbody") or ()

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from browser import Page
 from report_pages import poisoned, poisoned_ids, poisoned_value
-from tiny_runs import rewritten
-
 from sharpen.report import write_report
 from sharpen.run import Run
+from tiny_runs import rewritten
 
 pytestmark = pytest.mark.browser
 
@@ -19,7 +19,8 @@ DRAWN = """[...document.querySelectorAll('svg')].filter((svg) => {
   return svg.checkVisibility() && !svg.parentElement.closest('svg') && !(box.width > 0 && box.height > 0);
 }).length"""
 MARKS = """[...document.querySelectorAll('.rounds-chart .mark > *, .standings .mark > *, .spark-dot, rect.share')]
-  .filter((mark) => mark.checkVisibility()).map((mark) => mark.getBoundingClientRect()).filter((box) => box.width > 0 && box.height > 0).length"""
+  .filter((mark) => mark.checkVisibility()).map((mark) => mark.getBoundingClientRect())
+  .filter((box) => box.width > 0 && box.height > 0).length"""
 WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 FOCUS = "[...document.activeElement.parentElement.children].indexOf(document.activeElement)"
 
@@ -63,7 +64,9 @@ def test_changed_answers_are_paged_and_filtered_and_none_is_lost(opened: Page) -
     assert total > 20
     seen = set()
     for _ in range(-(-total // 10)):
-        shown = opened.run("[...document.querySelectorAll('#change-list > li')].map((li, i) => li.hidden ? -1 : i).filter(i => i >= 0)")
+        shown = opened.run(
+            "[...document.querySelectorAll('#change-list > li')].map((li, i) => li.hidden ? -1 : i).filter(i => i >= 0)"
+        )
         assert len(shown) <= 10
         seen |= set(shown)
         opened.run("document.querySelector('.pager[data-for=change-list] button[data-step=\"1\"]').click()")
@@ -137,7 +140,10 @@ def test_hostile_text_runs_nothing_and_fetches_nothing(page: Page, tiny_run: Run
     assert page.run("window.pwned") is None
     assert page.problems == []
     assert page.requests == [path.as_uri()]
-    assert page.run("document.querySelectorAll('img, iframe, object, embed, form[action], base, main style, main script').length") == 0
+    assert (
+        page.run("document.querySelectorAll('img, iframe, object, embed, form[action], base, main style, main script').length")
+        == 0
+    )
     assert page.run(DRAWN) == 0
 
 

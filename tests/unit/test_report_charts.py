@@ -89,7 +89,9 @@ ROUNDS = [
 def test_the_rounds_chart_tells_fates_by_shape_and_word_and_what_the_run_goes_on_with_by_a_line() -> None:
     chart = drawn(rounds_chart(ROUNDS, Scale.over([0.0, 0.6]), percent=True, label="accuracy by <round>"))
     assert (chart.get("role"), chart.get("aria-label")) == ("img", "accuracy by <round>")
-    marks = {str(inner.get("class")): inner[0] for inner in chart.iter(f"{SVG}svg") if str(inner.get("class")).startswith("mark")}
+    marks = {
+        str(inner.get("class")): inner[0] for inner in chart.iter(f"{SVG}svg") if str(inner.get("class")).startswith("mark")
+    }
     shapes = {name: (inner.tag.removeprefix(SVG), inner.get("class")) for name, inner in marks.items()}
     assert shapes == {
         "mark base": ("rect", None),

@@ -33,7 +33,10 @@ def test_each_hidden_character_is_written_out(character: str) -> None:
     assert f">U+{ord(character):04X}</span>" in shown(f"a{character}b")
 
 
-@pytest.mark.parametrize("text", ["naïve café", "日本語", "👩\u200d🚀", "می\u200cخواهم", "שלום", "1\t2\n3", "e\u0301"])
+@pytest.mark.parametrize(
+    "text",
+    ["naïve café", "日本語", "👩\u200d🚀", "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", "שלום", "1\t2\n3", "e\u0301"],
+)
 def test_ordinary_writing_is_left_alone(text: str) -> None:
     assert visible(text) == text
     assert shown(text) == f"<bdi>{text}</bdi>"
@@ -70,14 +73,22 @@ def test_signed(value: float, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.0, "0.0 s"), (59.94, "59.9 s"), (59.96, "1 min 0 s"), (3599.4, "59 min 59 s"), (3599.6, "1 h 0 min"), (86_400, "24 h 0 min")],
+    [
+        (0.0, "0.0 s"),
+        (59.94, "59.9 s"),
+        (59.96, "1 min 0 s"),
+        (3599.4, "59 min 59 s"),
+        (3599.6, "1 h 0 min"),
+        (86_400, "24 h 0 min"),
+    ],
 )
 def test_duration(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(0, "0"), (1, "1"), (99.96, "100"), (0.5, "0.5"), (1234.5, "1,234"), (-0.25, "-0.25"), (3e-5, "3.0e-05")]
+    ("value", "text"),
+    [(0, "0"), (1, "1"), (99.96, "100"), (0.5, "0.5"), (1234.5, "1,234"), (-0.25, "-0.25"), (3e-5, "3.0e-05")],
 )
 def test_amount(value: float, text: str) -> None:
     assert amount(value) == text
@@ -85,9 +96,11 @@ def test_amount(value: float, text: str) -> None:
 
 CALLS = st.recursive(
     st.sampled_from(["1", "None", "'a, (b'", '"it\'s"', "x", "0.5", r"'\''"]),
-    lambda inner: st.lists(inner, max_size=4).map(lambda parts: f"name({', '.join(parts)})")
-    | st.lists(inner, min_size=2, max_size=3).map(lambda parts: f"[{', '.join(parts)}]")
-    | inner.map(lambda part: f"key={part}"),
+    lambda inner: (
+        st.lists(inner, max_size=4).map(lambda parts: f"name({', '.join(parts)})")
+        | st.lists(inner, min_size=2, max_size=3).map(lambda parts: f"[{', '.join(parts)}]")
+        | inner.map(lambda part: f"key={part}")
+    ),
     max_leaves=20,
 )
 
