@@ -177,7 +177,7 @@ def test_a_clean_row_is_one_that_json_and_utf8_can_say(value: object) -> None:
     try:
         clean("here", row)
     except DataError as error:
-        assert str(error).startswith("here")  # noqa: PT017 - refusing is allowed, and only this way
+        assert str(error).startswith("here")
         return
     text = json.dumps(row, allow_nan=False, ensure_ascii=False)
     assert json.loads(text.encode("utf-8").decode("utf-8")) == row
@@ -202,6 +202,6 @@ def test_whatever_a_cell_holds_only_a_data_error_comes_out(value: object, name: 
     try:
         rows = read_rows([{"prompt": "a", name: value}])
     except DataError as error:
-        assert "\n" not in str(error)  # noqa: PT017 - refusing is allowed, and only this way
+        assert "\n" not in str(error)
     else:
         assert len(rows.rows) == 1
