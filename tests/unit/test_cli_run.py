@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shlex
 import shutil
@@ -155,7 +156,8 @@ def test_the_folder_is_named_by_what_was_asked(tmp_path: Path, monkeypatch: pyte
 def test_ctrl_c_is_safe_and_the_same_command_goes_on(tmp_path: Path) -> None:
     command = f"run rft {TINY} {SMALL.replace('--rounds 1', '--rounds 2')} --out {tmp_path / 'run'}"
     program = [sys.executable, "-c", "from sharpen.cli import app; app()", *shlex.split(command)]
-    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a job in the background is born deaf to Ctrl-C
+    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if "sampled" in line:
