@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
 from report_builders import report
@@ -11,6 +14,7 @@ from sharpen.report.figures import Findings, Standing, Versus, estimate, finding
 from sharpen.run import Result, Run
 from sharpen.stats import Interval, bootstrap_interval, paired_interval, wilson_interval
 from sharpen.types import Report, Score
+from tiny_runs import rewritten
 
 BASE = [1.0] * 5 + [0.0] * 95
 BETTER = [0.0] + [1.0] * 44 + [0.0] * 55
@@ -106,6 +110,14 @@ def test_a_gain_is_told_with_its_figures() -> None:
     )
 
 
+def test_a_gain_that_the_setup_alone_made_is_not_the_methods() -> None:
+    improved = standing("improved", "improved", BETTER)
+    said = found(standing("base", "base", BASE, improved.result.report), improved)
+    assert "setup" not in said.detail
+    only = dataclasses.replace(said, only_setup=True)
+    assert only.detail == f"{said.detail} Only the setup was promoted: the rounds after it added nothing."
+
+
 def test_a_loss_and_a_draw_are_told_as_such() -> None:
     worse = standing("improved", "improved", BASE)
     said = found(standing("base", "base", BETTER, worse.result.report), worse)
@@ -165,6 +177,16 @@ def test_a_run_is_read_base_first_then_what_it_ends_with(tiny_run: Run) -> None:
     assert said.improved.result.checkpoint == tiny_run.best_id
     assert [one.name for one in said.controls] == [one.name for one in tiny_run.results if one.kind == "control"]
     assert said.headline.startswith("Held-out accuracy rose from ")
+    assert not said.only_setup
+
+
+def test_a_run_whose_setup_alone_was_promoted_is_known(tiny_run: Run, tmp_path: Path) -> None:
+    def only_setup(kind: str, value: Mapping[str, Any]) -> Mapping[str, Any]:
+        if kind != "round":
+            return value
+        return {**value, "round": value["round"] - 1, "decision": {**value["decision"], "promote": value["round"] == 0}}
+
+    assert findings(rewritten(tiny_run.folder, tmp_path / "copy", value=only_setup)).only_setup
 
 
 def test_a_run_that_promoted_nothing_ends_with_its_base(fruitless_run: Run, unfinished_run: Run) -> None:

@@ -122,12 +122,14 @@ class Findings:
         standings: everything measured, base first, then what the run ends with, then controls.
         num_promoted, num_rounds: candidates that were promoted, and that have a decision; a method that only answers has none.
         finished: whether the run came to its end.
+        only_setup: whether the one thing promoted is what was made before the first round.
     """
 
     standings: tuple[Standing, ...]
     num_promoted: int
     num_rounds: int
     finished: bool
+    only_setup: bool = False
 
     @property
     def base(self) -> Standing | None:
@@ -188,7 +190,8 @@ class Findings:
         counts = f"{pairs.wins} gained and {pairs.losses} lost of {pairs.num_pairs} prompts of the final split"
         without = len(base.result.report.prompt_ids) - pairs.num_pairs
         counts += f", {without} left out for want of a verdict" if without else ""
-        return f"{pairs.text}, paired 95 % interval {pairs.interval_text}: {counts}."
+        setup = " Only the setup was promoted: the rounds after it added nothing." if self.only_setup else ""
+        return f"{pairs.text}, paired 95 % interval {pairs.interval_text}: {counts}.{setup}"
 
 
 def estimate(report: Report) -> Estimate | None:
@@ -252,6 +255,7 @@ def findings(run: Run) -> Findings:
         num_promoted=sum(one.decision.promote for one in rounds),
         num_rounds=len(rounds),
         finished=run.finished,
+        only_setup={one.index for one in rounds if one.decision.promote} == {-1},
     )
 
 
