@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from sharpen.errors import DataError
 from sharpen.events import Observer, silent
@@ -15,6 +16,7 @@ from sharpen.ledger import Ledger
 from sharpen.parts import Recipe, Step
 from sharpen.protocols import Runtime
 from sharpen.rehearsal import Headroom, Work, forward_speed, headroom_of, rehearse, warm_up
+from sharpen.rounds import _check_needs, _fitting  # what improve() refuses, a plan refuses in the same words
 from sharpen.sample import completions
 from sharpen.session import Session
 from sharpen.stats import minimal_detectable_gain
@@ -90,6 +92,7 @@ def make_plan(
     task: Task,
     rounds: int | None = None,
     gate: PairedGate | None = None,
+    overlong: Literal["refuse", "drop"] = "refuse",
     controls: bool = True,
     seed: int = 0,
     observe: Observer = silent,
@@ -97,11 +100,15 @@ def make_plan(
     """The plan of `improve` with the same arguments. Nothing is trained, and no held-out prompt is asked.
 
     Raises:
-        DataError: the task has no train prompts to look at.
+        DataError: the task has no train prompts to look at, or some that do not fit.
+        ModelError: the runtime lacks what the recipe needs.
         SharpenError: whatever the recipe's own stages raise on the probe.
     """
-    rounds = 0 if not recipe.steps else recipe.rounds if rounds is None else rounds
     began = time.perf_counter()
+    rounds = recipe.rounds if rounds is None else rounds
+    task = _fitting(task, runtime, overlong, observe)
+    _check_needs(recipe, runtime, task, rounds)
+    rounds = rounds if recipe.steps else 0
     probe = _probed(task)
     with tempfile.TemporaryDirectory() as scratch, Ledger(Path(scratch)) as ledger:
         session = Session(ledger=ledger, runtime=runtime, task=task, seed=seed, observe=observe)

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import string
 import subprocess
 import sys
 
@@ -210,14 +211,15 @@ def test_the_last_new_token_may_stop(rt):
 
 
 def test_rows_that_have_ended_do_not_run_past_the_models_positions(tmp_path):
-    rt = runtime(gpt2(tmp_path, max_length=24))
-    rt.max_rows = 8
-    prompts = words(*("m" * 12 + letter for letter in "abcdefghijklmnop"))
+    """A row that ended at the model's last position stays in the batch while too few have ended for a compaction."""
+    rt = runtime(gpt2(tmp_path, max_length=25, spread=0.1))
+    rt.max_rows = 10
+    prompts = words(*("m" * 12 + letter for letter in string.ascii_letters[:40]))
     assert rt.prompt_length(prompts[0]) == 17
-    for seed in range(6):
-        made = sample(rt, requests(prompts, seed=seed), max_new_tokens=7)
-        assert all(completion.finish == "stop" or len(completion.token_ids) == 7 for completion in made)
+    for seed in range(4):
+        made = sample(rt, requests(prompts, seed=seed), max_new_tokens=8, stop=tuple("abcdefghijklmnopqrst"))
         assert {completion.finish for completion in made} == {"stop", "length"}
+        assert all(len(completion.token_ids) == 8 for completion in made if completion.finish == "length")
 
 
 def test_pitfall_17_a_prompt_that_leaves_no_room_is_refused_and_never_cut(folder):

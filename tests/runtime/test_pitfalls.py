@@ -79,7 +79,7 @@ def test_pitfall_08_sampled_ids_are_the_ids_that_are_filed_scored_and_trained_on
 
 
 def test_pitfall_14_the_bfloat16_mismatch_is_small_and_measured(folder):
-    """Sampler against scorer in bfloat16, on weights of an ordinary size: mean |difference| < 0.01 nats, mean ratio within 0.01."""
+    """Sampler against scorer, and against float32: mean |difference| below 0.03 nats, mean ratio within 0.005 of 1."""
     rough = runtime(folder, dtype="bfloat16")
     asked = requests(PROMPTS, 16)
     made = sample(rough, asked)
@@ -88,18 +88,18 @@ def test_pitfall_14_the_bfloat16_mismatch_is_small_and_measured(folder):
     differences = [
         b - a for one, other in zip(sampler, logprobs(rough, rows), strict=True) for a, b in zip(one, other, strict=True)
     ]
-    exact_ones = logprobs(runtime(folder), rows)
-    rounding = [b - a for one, other in zip(sampler, exact_ones, strict=True) for a, b in zip(one, other, strict=True)]
-    for found, allowed in ((differences, 0.05), (rounding, 0.1)):
-        assert 0 < sum(map(abs, found)) / len(found) < allowed
-        assert sum(map(math.exp, found)) / len(found) == pytest.approx(1.0, abs=allowed)
+    full = logprobs(runtime(folder), rows)
+    rounding = [b - a for one, other in zip(sampler, full, strict=True) for a, b in zip(one, other, strict=True)]
+    for found in (differences, rounding):
+        assert 0 < sum(map(abs, found)) / len(found) < 0.03
+        assert sum(map(math.exp, found)) / len(found) == pytest.approx(1.0, abs=0.005)
     rollouts = [
         Rollout(row=dataclasses.replace(row, advantages=(1.0,) * len(row.completion.token_ids)), reward=1.0, group="g")
         for row in rows
     ]
     done = train(rough, rollouts, PolicyGradient(), scored={"sampler": sampler}, learning_rate=1e-4)
-    assert done.metrics["ratio"] == pytest.approx(1.0, abs=0.05)
-    assert done.metrics["kl_sampler_k3"] < 0.05
+    assert done.metrics["ratio"] == pytest.approx(1.0, abs=0.005)
+    assert done.metrics["kl_sampler_k3"] < 0.001
     assert all(value.dtype.itemsize == 4 for value in weights_of(rough, held("trained")).values())
 
 
@@ -111,9 +111,8 @@ def test_pitfall_15_bfloat16_copies_of_weights_do_not_outlive_them(folder):
     for lora_rank in (None, 2):
         train(rt, [Demonstration(row=row) for row in rows], NLL(), learning_rate=1e-2, epochs=2, lora_rank=lora_rank)
         after = logprobs(rt, rows, held("trained"))
-        (module := rt.resident(held("trained")).module).eval()
         fresh = runtime(folder, dtype="bfloat16")
-        fresh.resident(fresh.base).module = module
+        fresh.resident(fresh.base).module = rt.resident(held("trained")).module
         assert after == logprobs(fresh, rows)
         assert sum(map(sum, after)) > sum(map(sum, before))
         assert sample(rt, requests(PROMPTS), held("trained")) != sample(rt, requests(PROMPTS))

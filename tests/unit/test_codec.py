@@ -1,158 +1,182 @@
-"""What the ledger's Parquet files hold: values that come back equal, and columns that people can read."""
+"""Frozen values come back from Parquet as they went in, whatever a user's data holds; and a file can name no other class."""
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
-from dataclasses import dataclass
+import math
+import struct
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from example_builders import PROMPT, completion, demonstration, group, preference
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sharpen.errors import DamagedError
 from sharpen.ledger.codec import decode, encode, from_plain, to_plain
-from sharpen.types import Checkpoint, Group, Prompt, Text, user
-
-
-@dataclass(frozen=True, kw_only=True)
-class Held:
-    """A frozen value of this module."""
-
-    value: object
-    more: object = None
-
-
-@dataclass
-class Thawed:
-    """No frozen value."""
-
-    value: object = None
-
-
-class Plain:
-    """No dataclass."""
-
-    @dataclass(frozen=True)
-    class Inner:
-        """A frozen value inside a class."""
-
-        value: int
-
-
-_PLAIN = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner).map(tuple) | st.dictionaries(st.text(alphabet="@ab", max_size=3), inner),
-    max_leaves=8,
+from sharpen.protocols import TokenScores
+from sharpen.types import (
+    Completion,
+    Demonstration,
+    Group,
+    Message,
+    Preference,
+    Prompt,
+    Report,
+    Rollout,
+    Row,
+    Segment,
+    Text,
+    user,
 )
 
-
-@given(st.lists(st.builds(Held, value=_PLAIN, more=st.none() | st.builds(Held, value=_PLAIN)), max_size=3))
-def test_values_come_back_equal(values: list[Held]) -> None:
-    assert decode(encode(values)) == values
-
-
-def test_lists_come_back_as_tuples_and_keys_as_text() -> None:
-    assert from_plain(to_plain([1, [2, (3,)], {4: [5]}])) == (1, (2, (3,)), {"4": (5,)})
-    assert from_plain(to_plain({"@": "sharpen.types:Text", "@@": 1, "a@": 2})) == {"@": "sharpen.types:Text", "@@": 1, "a@": 2}
-    assert to_plain({"@": 1, "a": 2}) == {"@@": 1, "a": 2}
-    assert to_plain(Text(text="a")) == {"@": "sharpen.types:Text", "text": "a"}
-    assert from_plain(to_plain(Plain.Inner(value=3))) == Plain.Inner(value=3)
-
-
-@pytest.mark.parametrize("value", [{1, 2}, b"bytes", Text, open, object()])
-def test_what_has_no_plain_form_is_refused(value: object) -> None:
-    with pytest.raises(
-        TypeError, match=rf"\({type(value).__name__}\) cannot be filed; examples hold plain values and dataclasses"
-    ):
-        to_plain([value])
-
-
-def test_the_columns_are_for_people() -> None:
-    asked = user("What is\ud800?")
-    values = [
-        group(["4", "\ud8005"], reward=[1.0, None]),
-        asked,
-        completion("four"),
-        demonstration([1.0]),
-        preference([1.0], [1.0]),
-        Text(text="other"),
-    ]
-    content = encode(values)
-    table = pq.read_table(io.BytesIO(content))
-    assert table.column_names == ["kind", "prompt", "completions", "scores", "value"]
-    assert table.column("kind").to_pylist() == ["Group", "Prompt", "Completion", "Demonstration", "Preference", "Text"]
-    question = PROMPT.text
-    assert table.column("prompt").to_pylist() == [question, "What is\\ud800?", None, question, question, None]
-    assert table.column("completions").to_pylist() == [["4", "\\ud8005"], None, ["four"], [""], ["", ""], None]
-    assert table.column("scores").to_pylist() == ['{"reward": [1.0, null]}', None, None, None, None, None]
-    assert [json.loads(text) for text in table.column("value").to_pylist()] == [to_plain(value) for value in values]
-    assert pq.ParquetFile(io.BytesIO(content)).metadata.row_group(0).column(0).compression == "ZSTD"
-    assert decode(content) == values
-    assert isinstance(decode(content)[0], Group)
+texts = st.text(st.characters(codec=None, exclude_categories=()), max_size=20)
+scalars = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | texts
+names = texts | st.sampled_from(["@", "@@", "@prompt", "@sharpen.types:Text", "text"])
+values = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=3).map(tuple) | st.dictionaries(names, inner, max_size=3), max_leaves=8
+)
+messages = st.builds(
+    Message,
+    role=st.sampled_from(["system", "user", "assistant"]),
+    content=st.lists(st.builds(Text, text=texts), max_size=2).map(tuple),
+)
+tags = st.dictionaries(names, st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | texts, max_size=3)
+prompts = st.builds(
+    Prompt,
+    messages=st.lists(messages, min_size=1, max_size=3).map(tuple),
+    target=st.none() | texts,
+    options=st.none() | st.lists(texts, max_size=3).map(tuple),
+    tags=tags,
+    parents=st.lists(texts, max_size=2).map(tuple),
+)
+ids = st.lists(st.integers(0, 2**31), max_size=6).map(tuple)
 
 
-def test_no_values_are_a_file_too() -> None:
-    content = encode([])
-    assert decode(content) == []
-    assert pq.read_schema(io.BytesIO(content)).field("completions").type == pa.list_(pa.string())
+@st.composite
+def completions(draw: st.DrawFn) -> Completion:
+    token_ids = draw(ids)
+    logprobs = draw(st.none() | st.tuples(*[st.floats(-1e3, 0, width=32) for _ in token_ids]))
+    return Completion(
+        segments=(Segment(token_ids=token_ids, logprobs=logprobs, weight=draw(st.floats(0, 1))),),
+        text=draw(texts),
+        finish=draw(st.sampled_from(["stop", "length", "partial", "given"])),
+        prompt_id=draw(texts),
+        checkpoint=draw(st.none() | texts),
+        seed=draw(st.integers(0, 2**60)),
+        temperature=draw(st.floats(0, 2)),
+    )
 
 
-def _file(value: object) -> bytes:
-    buffer = io.BytesIO()
-    pq.write_table(pa.table({"value": [json.dumps(value) if value != "broken" else "{"]}), buffer)
-    return buffer.getvalue()
+@st.composite
+def groups(draw: st.DrawFn) -> Group:
+    made = tuple(draw(st.lists(completions(), max_size=3)))
+    scores = draw(st.dictionaries(names, st.tuples(*[st.none() | st.floats(allow_nan=False) for _ in made]), max_size=2))
+    return Group(
+        prompt=draw(prompts), completions=made, scores=scores, signals=draw(st.dictionaries(names, st.floats(0, 1), max_size=2))
+    )
+
+
+rows = st.builds(Row, prompt=prompts, completion=completions())
+examples = (
+    st.builds(Demonstration, row=rows, weight=st.floats(0, 1))
+    | st.builds(Preference, chosen=rows, rejected=rows, p_chosen=st.floats(0, 1))
+    | st.builds(Rollout, row=rows, reward=st.floats(-1, 1), group=texts)
+)
+scores = st.builds(TokenScores, logprobs=st.lists(st.floats(-1e3, 0), max_size=4).map(tuple))
+
+
+@given(st.lists(prompts | completions() | groups() | examples | scores, max_size=4))
+def test_values_come_back_equal_with_their_ids(filed: list[object]) -> None:
+    found = decode(encode(filed))
+    assert found == filed
+    assert [type(one) for one in found] == [type(one) for one in filed]
+    for before, after in zip(filed, found, strict=True):
+        if isinstance(before, (Prompt, Completion)):
+            assert before.id == after.id
+
+
+@given(values)
+def test_plain_values_come_back_equal_and_of_the_same_type(value: object) -> None:
+    found = from_plain(to_plain(value))
+    assert found == value
+    assert repr(found) == repr(value)
+
+
+@given(st.floats())
+def test_every_float_comes_back_bit_for_bit(value: float) -> None:
+    found = decode(encode([Demonstration(row=Row(prompt=user("x"), completion=_given("y")), weight=value)]))[0].weight
+    assert struct.pack("d", found) == struct.pack("d", value) or (math.isnan(found) and math.isnan(value))
+
+
+def _given(text: str) -> Completion:
+    return Completion(segments=(), text=text, finish="given", prompt_id="p")
+
+
+def test_equal_values_make_equal_bytes() -> None:
+    assert encode([user("a", target="b")]) == encode([user("a", target="b")])
+
+
+def test_people_can_read_the_columns() -> None:
+    group = Group(prompt=user("2 + 2?"), completions=(_given("4"), _given("5")), scores={"reward": (1.0, None)})
+    table = pq.ParquetFile(
+        io.BytesIO(encode([group, user("lone \ud800"), Demonstration(row=Row(prompt=user("p"), completion=_given("c")))]))
+    )
+    columns = table.read().to_pydict()
+    assert columns["kind"] == ["Group", "Prompt", "Demonstration"]
+    assert columns["prompt"] == ["2 + 2?", "lone \\ud800", "p"]
+    assert columns["completions"] == [["4", "5"], None, ["c"]]
+    assert columns["scores"][0] == '{"reward": [1.0, null]}'
+
+
+def test_a_report_with_a_second_one_comes_back() -> None:
+    second = Report(
+        checkpoint="c", split="second", prompt_ids=("q",), outcomes={"accuracy": (None,)}, completions=(_given("x"),)
+    )
+    report = dataclasses.replace(second, split="gate", statistics={"entropy": 0.5}, second=second, clusters=("k",))
+    assert decode(encode([report])) == [report]
 
 
 @pytest.mark.parametrize(
     "content",
-    [
-        b"no Parquet",
-        b"",
-        _file("broken"),
-        _file({"@": "sharpen.types:Text", "words": "a"}),
-        _file({"@": "sharpen.types:Text"}),
-        _file({"@": "sharpen.types:Prompt", "messages": [], "unknown": 1}),
-        _file({"@": "sharpen.types:Preference", "chosen": None, "rejected": None, "p_chosen": 2.0}),
-    ],
+    [b"", b"PAR1", b"no parquet at all", encode([user("x")])[:-20], encode([user("x")])[:100] + b"\0" * 100],
+    ids=["empty", "magic", "text", "cut", "zeros"],
 )
-def test_a_file_that_cannot_be_read_is_damaged(content: bytes) -> None:
-    with pytest.raises(DamagedError, match="a Parquet file of the ledger cannot be read: "):
+def test_what_is_no_such_file_is_damaged(content: bytes) -> None:
+    with pytest.raises(DamagedError, match="cannot be read"):
         decode(content)
 
 
-def test_a_file_without_values_is_damaged() -> None:
-    buffer = io.BytesIO()
-    pq.write_table(pa.table({"other": [1]}), buffer)
-    with pytest.raises(DamagedError):
-        decode(buffer.getvalue())
+@pytest.mark.parametrize(
+    "plain",
+    [
+        {"@": "os:system", "command": "true"},
+        {"@": "builtins:eval"},
+        {"@": "subprocess:Popen", "args": ["true"]},
+        {"@": "no.such.module:Thing"},
+        {"@": "sharpen.types:Nothing"},
+        {"@": "sharpen.types:dataclasses.Field"},
+        {"@": "sharpen.session:Session", "ledger": None},
+    ],
+)
+def test_a_file_names_frozen_dataclasses_alone(plain: object) -> None:
+    with pytest.raises(DamagedError, match="which is no frozen dataclass"):
+        from_plain(plain)
 
 
 @pytest.mark.parametrize(
-    "name",
-    [
-        "os:system",
-        "sharpen.types:Score",
-        "sharpen.types:user",
-        "sharpen.types:Prompt.id",
-        "sharpen.types:Nothing",
-        "not_imported_anywhere:Text",
-        "sharpen.types:",
-        "sharpen.types",
-        f"{__name__}:Thawed",
-        f"{__name__}:Plain",
-        f"{__name__}:Plain.Missing",
-    ],
+    "plain", [{"@": "sharpen.types:Text", "words": "x"}, {"@": "sharpen.types:Segment", "token_ids": [1], "logprobs": []}]
 )
-def test_pitfall_a_file_can_name_nothing_but_frozen_dataclasses_of_imported_modules(name: str) -> None:
-    with pytest.raises(DamagedError, match=rf"the ledger names '{name}', which is no frozen dataclass"):
-        from_plain({"@": name})
+def test_a_class_that_has_changed_since_is_damaged(plain: object) -> None:
+    buffer = io.BytesIO()
+    pq.write_table(pa.table({"value": [json.dumps(plain)]}), buffer)
+    with pytest.raises(DamagedError, match="cannot be read"):
+        decode(buffer.getvalue())
 
 
-def test_a_class_inside_a_value_is_found_and_fields_are_restored() -> None:
-    checkpoint = Checkpoint(id="a", parent=None, uri=None) if "parent" in Checkpoint.__dataclass_fields__ else None
-    for value in (checkpoint, Prompt(messages=()), {"a": (Text(text="b"), None, True, 1.5)}):
-        assert from_plain(json.loads(json.dumps(to_plain(value)))) == value
+@pytest.mark.parametrize("value", [object(), {1, 2}, b"bytes", print, Demonstration])
+def test_what_is_no_plain_value_is_refused(value: object) -> None:
+    with pytest.raises(TypeError, match="cannot be filed"):
+        to_plain(value)

@@ -28,16 +28,22 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="no progress; results alone
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="run directory", show_default=False)]
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"sharpen {version('sharpen')}")
+        raise typer.Exit
+
+
 @app.callback()
 def _main(
-    version: Annotated[bool, typer.Option("--version", help="print the version and exit", is_eager=True)] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="print the version and exit", is_eager=True, callback=_print_version)
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="show where an error comes from (anywhere in the command)")] = False,
 ) -> None:
-    if version:
-        from importlib.metadata import version as installed
-
-        print(f"sharpen {installed('sharpen')}")
-        raise typer.Exit
+    pass
 
 
 @app.command(

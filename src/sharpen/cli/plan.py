@@ -37,6 +37,7 @@ def plan(words: Sequence[str], flags: Mapping[str, Any], *, as_json: bool) -> No
         task=built.task,
         rounds=settings.rounds,
         gate=built.gate,
+        overlong=settings.overlong,
         controls=settings.controls,
         seed=settings.seed,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from sharpen.events import Event
@@ -75,6 +75,7 @@ class Progress:
         passes: of the recipe's steps behind us in this round.
         accounts: by name, what became of this round's completions.
         tokens: sampled and scored in this process.
+        clock: seconds that only rise.
     """
 
     extent: Extent
@@ -85,18 +86,22 @@ class Progress:
     passes: int = 0
     accounts: dict[str, float] = field(default_factory=dict)
     tokens: int = 0
+    clock: Callable[[], float] = time.monotonic
     _rows: _Spent = field(default_factory=_Spent)
     _trainings: _Spent = field(default_factory=_Spent)
     _per_pass: int = 0
     _stage_tokens: int = 0
-    _began: float = field(default_factory=time.monotonic)
-    _stage_began: float = field(default_factory=time.monotonic)
-    _seen: float = field(default_factory=time.monotonic)
+    _began: float = field(init=False)
+    _stage_began: float = field(init=False)
+    _seen: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._began = self._stage_began = self._seen = self.clock()
 
     @property
     def elapsed(self) -> float:
         """Seconds since the start of this process's run."""
-        return time.monotonic() - self._began
+        return self.clock() - self._began
 
     @property
     def speed(self) -> float:
@@ -131,10 +136,10 @@ class Progress:
 
     def _begin(self, event: Event) -> None:
         self.stage, self.done, self.total, self._stage_tokens = event.stage, 0, event.total, 0
-        self._stage_began = self._seen = time.monotonic()
+        self._stage_began = self._seen = self.clock()
 
     def _advance(self, event: Event) -> None:
-        now, rows, made = time.monotonic(), event.done - self.done, event.tokens > self._stage_tokens
+        now, rows, made = self.clock(), event.done - self.done, event.tokens > self._stage_tokens
         if event.stage in self.extent.samples and event.round >= 0:
             self._per_pass = event.total
         if event.stage in self.extent.samples or event.stage.startswith("evaluate on"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import socket
 from pathlib import Path
 from typing import Literal
 
@@ -76,9 +77,11 @@ def state_of(run: Run) -> Literal["finished", "running", "stopped"]:
 
 
 def _locked(path: Path) -> bool:
-    """Whether a process holds the lock. It is tried only where the process named in it lives: a start is never disturbed."""
+    """Whether a process holds the lock. It is tried only where the process named in it may live: a start is never disturbed."""
     try:
-        os.kill(int(path.read_text("ascii")), 0)
+        number, _, host = path.read_text("utf-8").partition(" on ")
+        if host == socket.gethostname():
+            os.kill(int(number), 0)
     except (OSError, ValueError):
         return False
     with path.open("rb") as file:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TextIO
 
@@ -25,10 +25,12 @@ _EVERY_S = 30.0  # between two lines of one long stage
 
 
 @contextlib.contextmanager
-def watching(extent: Extent, *, quiet: bool, file: TextIO | None = None) -> Iterator[Observer]:
+def watching(
+    extent: Extent, *, quiet: bool, file: TextIO | None = None, clock: Callable[[], float] = time.monotonic
+) -> Iterator[Observer]:
     """An observer for `improve`: a panel where `file` (stdout) is a terminal, lines where not, nothing where quiet."""
     file = file or sys.stdout
-    progress = Progress(extent=extent)
+    progress = Progress(extent=extent, clock=clock)
     if quiet:
         yield silent
     elif file.isatty():
@@ -63,7 +65,10 @@ class Lines:
 
     progress: Progress
     file: TextIO
-    _told: float = field(default_factory=time.monotonic)
+    _told: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._told = self.progress.clock()
 
     def __call__(self, event: Event) -> None:
         """Take an event in, and print what it says."""
@@ -71,7 +76,7 @@ class Lines:
         for line in (*happened(event, self.progress), *self._moved(event)):
             say(line, file=self.file)
             self.file.flush()
-            self._told = time.monotonic()
+            self._told = self.progress.clock()
 
     def _moved(self, event: Event) -> Iterator[str]:
         progress = self.progress
@@ -83,7 +88,7 @@ class Lines:
         elif event.kind == "trained" and progress.extent.passes == 1:
             control = "a control was " if event.round < 0 and progress.round >= 0 else ""
             yield f"  {control}trained on {count(event.numbers['examples'])} examples ({_cost(progress)})"
-        elif event.kind == "progress" and time.monotonic() - self._told > _EVERY_S:
+        elif event.kind == "progress" and progress.clock() - self._told > _EVERY_S:
             yield f"  {in_words(event.stage)}: {_where(progress)} ({_cost(progress)})"
 
 

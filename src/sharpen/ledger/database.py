@@ -19,6 +19,7 @@ __all__ = [
     "check_format",
     "copy_database",
     "create_table",
+    "has_log",
     "reading",
     "told",
     "writing",
@@ -75,23 +76,36 @@ def writing(folder: Path, schema_in_head: int | None) -> sqlite3.Connection:
 
 @contextlib.contextmanager
 def reading(folder: Path) -> Iterator[sqlite3.Connection]:
-    """The database, open for reading beside a writer; where SQLite may not write its index of the log, a copy of it.
+    """The database, open for reading beside a writer. Nothing is written beside it: a file there would be the reader's own.
+
+    Without a log there is no writer, and SQLite is told that nothing changes. A log without SQLite's index of it, or with one that
+    this user may not use, is read in a copy.
 
     Raises:
         DamagedDatabaseError: SQLite finds it malformed.
         LedgerError: it cannot be read.
     """
     with contextlib.ExitStack() as stack, _telling(folder):
-        try:
-            connection = _opened(folder / DATABASE)
-        except sqlite3.OperationalError as error:  # no permission, or a read-only disk
-            if _code(error) not in _BARRED or not (folder / DATABASE).exists():
-                raise
+        connection = None
+        if not has_log(folder):
+            connection = _opened(folder / DATABASE, "immutable=1")
+        elif (folder / f"{DATABASE}-shm").exists():
+            try:
+                connection = _opened(folder / DATABASE, "mode=ro")
+            except sqlite3.OperationalError as error:
+                if _code(error) not in _BARRED:
+                    raise
+        if connection is None:
             scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             copy_database(folder, scratch)
-            connection = _opened(scratch / DATABASE)
+            connection = _opened(scratch / DATABASE, "mode=ro")
         stack.callback(connection.close)
         yield connection
+
+
+def has_log(folder: Path) -> bool:
+    """Whether the database has a log beside it: a writer is at work, or was killed."""
+    return (folder / f"{DATABASE}-wal").exists()
 
 
 def copy_database(source: Path, target: Path) -> None:
@@ -157,8 +171,8 @@ def _code(error: sqlite3.Error) -> int:
     return int(vars(error).get("sqlite_errorcode", 0)) & 0xFF
 
 
-def _opened(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+def _opened(path: Path, how: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, isolation_level=None)
     connection.text_factory = _text
     try:
         connection.execute("PRAGMA user_version")

@@ -80,10 +80,6 @@ def _proven(folder: Path, aside: Path) -> list[Row]:
             if row is not None and isinstance(link, str) and proves(link, row):
                 kept.append(row)
             link = row[-1] if row is not None else None
-    files.remove(aside / f"{DATABASE}-shm")
-    log = aside / f"{DATABASE}-wal"
-    if log.exists() and not log.stat().st_size:  # made by reading
-        files.remove(log)
     return kept
 
 

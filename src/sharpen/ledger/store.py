@@ -17,7 +17,7 @@ from typing import Any
 
 from sharpen.errors import CapacityError, DamagedError, LedgerError
 from sharpen.ledger import codec, files
-from sharpen.ledger.database import DATABASE, DamagedDatabaseError, check_format, reading
+from sharpen.ledger.database import DATABASE, DamagedDatabaseError, check_format, has_log, reading
 from sharpen.ledger.lock import locked
 from sharpen.ledger.rows import Entry, Rows, read_head, read_rows
 from sharpen.ledger.salvage import finish_salvage, salvage
@@ -57,7 +57,10 @@ class Ledger:
         self._rows: Rows | None = None
         self._lock: int | None = None
         if read_only:
-            self._remember_all(_read(folder))
+            try:
+                self._remember_all(_read(folder))
+            except OSError as error:
+                raise LedgerError(f"cannot read {folder}: {error.strerror}") from error
             return
         files.make_folder(folder)
         self._lock = locked(folder / "lock")
@@ -247,6 +250,20 @@ def _read(folder: Path) -> list[Entry]:
     """All rows of a run directory, read without a lock."""
     if not (folder / DATABASE).exists():
         raise LedgerError(f"{folder} is no run directory: it has no {DATABASE}; name the folder that `sharpen run` wrote")
+    while True:
+        quiet = not has_log(folder)
+        try:
+            entries = _read_once(folder)
+        except DamagedError:
+            if not quiet or not has_log(folder):
+                raise
+        else:
+            if not quiet or not has_log(folder):
+                return entries
+        # a writer came while nothing was to change: what was read may be half of one state and half of another
+
+
+def _read_once(folder: Path) -> list[Entry]:
     head = read_head(folder)  # before the rows, of which a writer may add more meanwhile
     with reading(folder) as connection:
         if not check_format(connection, folder, head.schema if head else None) and head is None:
