@@ -1,0 +1,101 @@
+"""Memory and disk: the numbers, and the sentence where they do not suffice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sharpen.capacity import Needs, Shape, _container_memory, check_capacity, free_disk, free_memory, needs_of, shape_of
+from sharpen.errors import CapacityError, ModelError
+from sharpen.methods.grpo import grpo
+from sharpen.methods.rft import rft
+from sharpen.methods.self_consistency import self_consistency
+from sharpen.models.cache import cache_folder
+from sharpen.objectives import NLL
+from sharpen.parts import Recipe, recipe
+from sharpen.protocols import Training
+from sharpen.runtime.tiny import tiny_folder
+from sharpen.select.targets import seed_demonstrations
+from sharpen.verifiers import exact
+
+SHAPE = Shape(num_parameters=1_000_000, num_layers=2, width=10, inner=30, vocabulary=100)
+MB = 1_000_000
+
+
+def needs(made: Recipe, *, half: bool = False) -> Needs:
+    return needs_of(made, SHAPE, micro_tokens=100, half=half)
+
+
+def test_training_takes_sixteen_bytes_a_weight_and_what_stays_beside() -> None:
+    found = needs(rft(exact()))
+    assert found.memory == {"weights": 4 * MB, "checkpoints to compare with": 8 * MB, "gradients and optimiser state": 12 * MB}
+    assert found.activations == 100 * 4 * 2 * (10 * 10 + 4 * 30) + 3 * 4 * 512 * 100
+    assert found.certain_memory == 24 * MB
+    assert found.likely_memory == 24 * MB + found.activations
+    assert found.disk["three checkpoints"] == 12 * MB
+
+
+def test_an_optimiser_that_is_carried_is_kept_on_disk() -> None:
+    assert needs(grpo(exact())).disk["three checkpoints"] == 36 * MB
+
+
+def test_bfloat16_keeps_a_copy_and_lora_little_beside_the_weights() -> None:
+    assert needs(rft(exact()), half=True).memory["copy in bfloat16"] == 2 * MB
+    lora = recipe(name="x", select=seed_demonstrations(), objective=NLL(), training=Training(lora_rank=4))
+    assert needs(lora).memory["gradients and optimiser state"] < MB
+
+
+def test_what_only_answers_needs_the_weights_alone() -> None:
+    found = needs(self_consistency())
+    assert found.certain_memory == 4 * MB
+    assert found.activations == 0
+
+
+def test_too_little_is_told_with_the_numbers(tmp_path: Path) -> None:
+    found = needs(rft(exact()))
+    with pytest.raises(CapacityError, match=r"needs 66 MB of disk .* and 1 MB is free under .*choose another --out"):
+        check_capacity(found, memory=None, disk=MB, out=tmp_path)
+    with pytest.raises(CapacityError, match=r"needs 0\.3 GB of memory \(weights 4 MB, .* and 0\.3 GB is free"):
+        check_capacity(found, memory=300 * MB, disk=10**12, out=tmp_path)
+    tight = check_capacity(found, memory=found.certain_memory + 300 * MB + 1, disk=10**12, out=tmp_path)
+    assert tight is not None
+    assert "memory may become tight" in tight
+    assert check_capacity(found, memory=10**12, disk=10**12, out=tmp_path) is None
+    assert check_capacity(found, memory=None, disk=10**12, out=tmp_path) is None
+
+
+def test_the_shape_is_read_from_the_configuration(tmp_path: Path) -> None:
+    assert shape_of(tiny_folder(cache_folder()), 7) == Shape(
+        num_parameters=7, num_layers=2, width=64, inner=128, vocabulary=101
+    )
+    (tmp_path / "config.json").write_text('{"model_type": "gpt2", "n_embd": 12, "n_layer": 3, "vocab_size": 40}', "utf-8")
+    assert shape_of(tmp_path, 7) == Shape(num_parameters=7, num_layers=3, width=12, inner=48, vocabulary=40)
+    (tmp_path / "config.json").write_text("{", "utf-8")
+    with pytest.raises(ModelError, match="cannot read the configuration"):
+        shape_of(tmp_path, 7)
+
+
+def test_free_disk_is_that_of_the_nearest_folder_there_is(tmp_path: Path) -> None:
+    assert abs(free_disk(tmp_path / "not" / "yet") - free_disk(tmp_path)) < 10**9
+    free = free_memory("cpu")
+    assert free is None or free > 10**7
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_container_s_limit_counts_page_cache_as_free(version: int, tmp_path: Path) -> None:
+    names = ("memory.max", "memory.current", "memory.stat", "inactive_file 30")
+    if version == 1:
+        (tmp_path / "memory").mkdir()
+        names = ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file 30")
+    limit, used, stat, line = names
+    (tmp_path / limit).write_text("1000\n", "ascii")
+    (tmp_path / used).write_text("400\n", "ascii")
+    (tmp_path / stat).write_text(f"anon 5\n{line}\n", "ascii")
+    assert _container_memory(tmp_path) == 630
+    (tmp_path / limit).write_text("max\n" if version == 2 else f"{2**62}\n", "ascii")
+    assert _container_memory(tmp_path) is None
+
+
+def test_no_container_has_no_limit(tmp_path: Path) -> None:
+    assert _container_memory(tmp_path) is None
