@@ -1,0 +1,90 @@
+"""The results as a person reads them."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.results import PEERS, ShapeResult
+
+__all__ = ["show", "where_a_peer_wins"]
+
+_PHASES = ("generate", "score", "update", "round")
+
+
+def show(results: Mapping[str, Any], shapes: Mapping[str, ShapeResult], console: Console) -> None:  # Any: JSON
+    """Print a table a shape, the headline figures, and where a peer wins."""
+    for name, shape in shapes.items():
+        console.print(_table(name, shape))
+        for peer in PEERS:
+            if peer in shape.sides and (why := shape.void(peer)):
+                console.print(f"  void beside {peer}: {why}", markup=False)
+    console.print()
+    for label, value in _headlines(results):
+        console.print(f"{label}: {value}", markup=False, highlight=False)
+    losses = where_a_peer_wins(shapes)
+    console.print("Where a peer wins:" if losses else "No peer wins anywhere that was timed.")
+    for loss in losses:
+        console.print(f"  {loss}", markup=False)
+
+
+def _table(name: str, shape: ShapeResult) -> Table:
+    table = Table(title=f"{name} (prompt/mean/longest/samples), median seconds and range", title_justify="left")
+    for column in ("side", *_PHASES, "tokens/s", "memory"):
+        table.add_column(column, justify="left" if column == "side" else "right")
+    for side, result in shape.sides.items():
+        cells = [_range(result.seconds(phase)) for phase in _PHASES]
+        rates = [timing.generated / timing.generate_s for timing in result.timings if timing.generate_s]
+        memory = f"{result.memory.working / 2**20:,.0f} MiB" if result.memory else ""
+        table.add_row(side, *cells, f"{statistics.median(rates):,.0f}" if rates else "", memory)
+    for peer in PEERS:
+        if peer in shape.sides:
+            speeds = [_times(shape.speed(phase, peer)) for phase in _PHASES]
+            share = shape.memory_ratio(peer)
+            table.add_row(f"us to {peer}", *speeds, "", "" if share is None else f"{share:.0%}")
+    return table
+
+
+def _range(seconds: list[float]) -> str:
+    if not seconds:
+        return ""
+    return f"{statistics.median(seconds):.2f} ({min(seconds):.2f}-{max(seconds):.2f})"
+
+
+def _times(speed: float | None) -> str:
+    return "" if speed is None else f"{speed:.2f}x"
+
+
+def _headlines(results: Mapping[str, Any]) -> list[tuple[str, str]]:  # Any: JSON
+    found = []
+    for phase in ("round", "update", "generate", "score"):
+        beside = "the faster peer" if phase == "generate" else "TRL"
+        found.append((f"{phase}, beside {beside}", _known(results[phase]["geomean_speed"], "{:.2f}x")))
+        found.append((f"{phase}, beside the plain loop", _known(results[phase]["plain"]["geomean_speed"], "{:.2f}x")))
+    found.append(("memory beside TRL, without weights and optimiser state", _known(results["memory_ratio"], "{:.0%}")))
+    found.append(("share of the GEMM peak in training", _known(results["train_share"], "{:.0%}")))
+    found.append(("share of the bound in decoding, 64 rows", _known(results["decode_share"], "{:.0%}")))
+    return found
+
+
+def _known(value: float | None, form: str) -> str:
+    return "not measured, or void" if value is None else form.format(value)
+
+
+def where_a_peer_wins(shapes: Mapping[str, ShapeResult]) -> list[str]:
+    """A sentence for each shape, phase and peer that is faster than we are, or needs less memory."""
+    found = []
+    for name, shape in shapes.items():
+        for peer in (peer for peer in PEERS if peer in shape.sides):
+            for phase in _PHASES:
+                speed = shape.speed(phase, peer)
+                if speed is not None and speed < 1:
+                    found.append(f"{name}: {peer} is {1 / speed:.2f} times faster in {phase}")
+            share = shape.memory_ratio(peer)
+            if share is not None and share > 1:
+                found.append(f"{name}: {peer} needs {1 / share:.0%} of our memory")
+    return found
