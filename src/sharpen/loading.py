@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULT_MAX_NEW_TOKENS",
+    "TINY_MAX_NEW_TOKENS",
     "instructed",
     "load_model",
     "load_task",
@@ -35,7 +36,7 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 Dtype = Literal["auto", "float32", "bfloat16"]
 
 DEFAULT_MAX_NEW_TOKENS = 256
-_TINY_MAX_NEW_TOKENS = 8
+TINY_MAX_NEW_TOKENS = 8
 _COMPARES = (number, choice, exact, formula)  # these compare with a target; others may not need one
 
 
@@ -147,7 +148,8 @@ def load_task(
     (4, 2, number(tolerance=0.0, relative=0.0))
     """
     check = load_verifier(verifier) if isinstance(verifier, str) else as_verifier(verifier) if verifier is not None else None
-    sizes, limit = splits or Splits(), max_new_tokens or DEFAULT_MAX_NEW_TOKENS
+    sizes = splits or Splits()
+    limit = DEFAULT_MAX_NEW_TOKENS if max_new_tokens is None else max_new_tokens
     name = source if isinstance(source, str) else ""
     if name == "tiny":
         _refuse("the tiny task", columns=columns, parameters=parameters, instruction=instruction)
@@ -193,7 +195,7 @@ def tiny_task(splits: Splits, verifier: Verifier | None, max_new_tokens: int | N
         gate=found["gate"],
         final=found["final"],
         verifier=verifier or exact(ignore_case=False),
-        max_new_tokens=max_new_tokens or _TINY_MAX_NEW_TOKENS,
+        max_new_tokens=TINY_MAX_NEW_TOKENS if max_new_tokens is None else max_new_tokens,
         source={"generator": "tiny", "seed": splits.seed},
         licence="Apache-2.0",
     )

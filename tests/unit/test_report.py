@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import errno
 import hashlib
 import re
 from collections.abc import Mapping
@@ -34,6 +35,19 @@ def page(tiny_run: Run) -> ReadPage:
 @pytest.fixture
 def copied(tiny_run: Run, tmp_path: Path) -> Run:
     return rewritten(tiny_run.folder, tmp_path / "copy")
+
+
+def test_a_report_that_cannot_be_written_leaves_nothing_behind(
+    tiny_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, text: str, encoding: str) -> None:
+        path.write_bytes(text[:10].encode())
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_report(tiny_run, tmp_path / "report.html")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_every_section_is_there_named_and_linked_in_order(page: ReadPage) -> None:

@@ -134,6 +134,7 @@ def _tell(finished: Run, places: Mapping[str, str]) -> None:
         for line in lines:
             say(line, indent="  ")
     say()
+    say(summary.times(finished))
     for name, place in places.items():
         print(f"{name}: {place}")
 

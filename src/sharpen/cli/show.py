@@ -82,6 +82,8 @@ def _locked(path: Path) -> bool:
         number, _, host = path.read_text("utf-8").partition(" on ")
         if host == socket.gethostname():
             os.kill(int(number), 0)
+    except PermissionError:
+        pass  # it lives, and is another user's
     except (OSError, ValueError):
         return False
     with path.open("rb") as file:

@@ -14,11 +14,11 @@ from sharpen.cli.flags import given_settings
 from sharpen.cli.output import say, say_json, visible
 from sharpen.cli.recipes import choose, make_recipe
 from sharpen.cli.settings import Settings, read_settings
-from sharpen.cli.tasks import DEFAULT_MAX_NEW_TOKENS, with_instruction
 from sharpen.digest import digest
 from sharpen.errors import DataError
 from sharpen.events import silent
 from sharpen.ledger import Ledger
+from sharpen.loading import DEFAULT_MAX_NEW_TOKENS, TINY_MAX_NEW_TOKENS, with_instruction
 from sharpen.methods import all_cards
 from sharpen.parts import Recipe
 from sharpen.protocols import Request, Sampling
@@ -135,7 +135,9 @@ def _prompt(text: str, settings: Settings) -> Prompt:
 def _answers(
     runtime: TorchRuntime, checkpoint: Checkpoint, prompts: Sequence[Prompt], recipe: Recipe | None, settings: Settings
 ) -> Sequence[Completion]:
-    limit = settings.max_new_tokens or (8 if settings.model == "tiny" else DEFAULT_MAX_NEW_TOKENS)
+    limit = settings.max_new_tokens
+    if limit is None:
+        limit = TINY_MAX_NEW_TOKENS if settings.model == "tiny" else DEFAULT_MAX_NEW_TOKENS
     if recipe is None or recipe.answer is None:
         requests = [Request(prompt=prompt) for prompt in prompts]
         return runtime.load(checkpoint).generate(requests, Sampling(temperature=0, max_new_tokens=limit))

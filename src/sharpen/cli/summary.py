@@ -8,9 +8,10 @@ from typing import Any
 
 from sharpen.cli.output import count, duration, one_line, percent, table, visible
 from sharpen.report.figures import Findings, Standing, findings
+from sharpen.report.spent import spendings
 from sharpen.run import Run
 
-__all__ = ["answers", "as_json", "costs", "measured", "rounds", "told"]
+__all__ = ["answers", "as_json", "costs", "measured", "rounds", "times", "told"]
 
 _ANSWERS = 5
 _NAME = 42  # columns that the two figures leave
@@ -56,6 +57,12 @@ def costs(run: Run) -> str:
     rows = [(stage, count(tokens), duration(seconds)) for stage, (tokens, seconds) in sums.items()]
     total = [sum(pair[place] for pair in sums.values()) for place in (0, 1)]
     return table(("stage", "tokens", "time"), [*rows, ("all", count(total[0]), duration(total[1]))], right=(1, 2))
+
+
+def times(run: Run) -> str:
+    """Time in the model by round, of the final figures and of the controls, over all starts of the run."""
+    parts = [f"{one.name.lower()} {duration(one.seconds)}" for one in spendings(run.costs, run.rounds, run.results)]
+    return f"time in the model: {', '.join(parts) or 'none'}"
 
 
 def answers(run: Run, number: int = _ANSWERS) -> Iterator[str]:

@@ -10,7 +10,6 @@ from sharpen.loading import (
     instructed,
     refuse_rejected_targets,
     tiny_task,
-    with_instruction,
 )
 from sharpen.protocols import Verifier
 from sharpen.sample import given_answer
@@ -18,7 +17,7 @@ from sharpen.tasks import Task
 from sharpen.types import Demonstration
 from sharpen.verifiers import choice, exact, formula, load_verifier, number
 
-__all__ = ["DEFAULT_MAX_NEW_TOKENS", "make_cli_task", "with_instruction"]
+__all__ = ["make_cli_task"]
 
 _COMPARES = (number, choice, exact, formula)  # these compare with a target; others may not need one
 
@@ -34,6 +33,7 @@ def make_cli_task(settings: Settings) -> Task:
     if settings.demonstrations is not None:
         task = task.replace(demonstrations=_demonstrations(settings.demonstrations, settings))
     if settings.second is None:
+        _refuse_without_second(settings)
         return task
     return task.replace(second=_second(settings, task.max_new_tokens))
 
@@ -78,9 +78,17 @@ def _second(settings: Settings, max_new_tokens: int) -> Task:
     return task
 
 
+def _refuse_without_second(settings: Settings) -> None:
+    for name, _ in settings.flags():
+        if name.startswith("second_") or name == "num_second":
+            raise ValueError(
+                f"--{name.replace('_', '-')} is of a second task, and none is named; add --second, or leave it out"
+            )
+
+
 def _any_task(settings: Settings, splits: Splits, verifier: Verifier | None) -> Task:
     assert settings.task is not None
-    max_new_tokens = settings.max_new_tokens or DEFAULT_MAX_NEW_TOKENS
+    max_new_tokens = DEFAULT_MAX_NEW_TOKENS if settings.max_new_tokens is None else settings.max_new_tokens
     if settings.task.startswith("rg:"):
         _refuse(settings, "a generated task", "columns", "held_out", "raw")
         return procedural_task(

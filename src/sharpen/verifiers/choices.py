@@ -34,8 +34,7 @@ class choice:
     The options are `prompt.options`; without them the answers are letters and the target is one of A to Z. Where the prompt's
     text shows letters ("(A)", "B.", "C:"), each letter names the option of its place, in answers and in targets.
 
-    The answer is read where it says so first: the last `\boxed{...}`, then behind the last "answer is" or "Answer:", then the
-        whole
+    The answer is read where it says so first: the last `\boxed{...}`, then behind the last "answer is" or "Answer:", then the whole
     answer, then its last line. Failing these, the text must mention one option and no second one:
 
     - an answer that lists options ("A, B or C") names none;

@@ -18,8 +18,7 @@ __all__ = ["exact", "pattern"]
 class exact:
     """A verifier: the whole answer is the target, form aside.
 
-    Form is: how unicode is composed, runs of white space, quotes or emphasis around, one full stop at the end, and case. An
-        empty
+    Form is: how unicode is composed, runs of white space, quotes or emphasis around, one full stop at the end, and case. An empty
     answer is wrong (0.0). A missing or empty target abstains.
 
     Attributes:
