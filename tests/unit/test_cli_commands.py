@@ -88,7 +88,7 @@ def test_show_tells_the_whole_run(cli_run: CliRun) -> None:
     assert out.startswith(f"{cli_run.folder}: finished\n")
     assert "rft on tiny: 128 train, 60 gate, 60 final prompts" in out
     assert "round 1: held-out" in out
-    assert "kept" in out
+    assert re.search(r"\n  kept \d+, rejected \d+, abstained 0 of 384 sampled\n", out)
     assert re.search(r"completions +[\d,]+ +", out)
     facts = json.loads(said(f"show {cli_run.folder} --json"))
     assert facts["state"] == "finished"

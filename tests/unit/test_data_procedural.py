@@ -44,7 +44,6 @@ def test_the_main_job_is_two_digit_sums_with_right_answers() -> None:
         "generator": "rg:chain_sum",
         "reasoning_gym": "0.1.25",
         "seed": 0,
-        "instruction": None,
         "num_rows": 720 + task.dropped["repeated draw"],
         "split_seed": 0,
     }

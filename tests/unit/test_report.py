@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from cli_runs import CliRun
 from report_pages import PAYLOADS, ReadPage, poisoned, poisoned_ids, poisoned_value, read_page, words
 from sharpen.monitors import alarms
 from sharpen.report import answers, findings, render_report, write_report
@@ -293,6 +294,19 @@ def test_the_page_says_how_to_repeat_the_run_and_where_the_model_came_from(tiny_
     assert f"The final split was read {tiny_run.final_reads} times" in words(page.one("controls"))
     for name, version in tiny_run.facts["versions"].items():
         assert f"{name}{version}" in words(page.one("recipe")).replace(" ", "")
+
+
+def test_each_setting_of_a_command_is_told_once(cli_run: CliRun) -> None:
+    run = Run.open(cli_run.folder)
+    page = read_page(render_report(run))
+    run.close()
+    section = page.one("recipe")
+    names = [words(element) for element in section.iter("dt")]
+    told = dict(zip(names, (words(element) for element in section.iter("dd")), strict=True))
+    assert (told["method"], told["num_samples"], told["num_gate"], told["learning_rate"]) == ("rft", "4", "60", "0.0003")
+    assert all(names.count(name) == 1 for name in ("method", "num_samples", "num_gate"))
+    assert not {"settings", "parameters"} & set(names)
+    assert "It was named tiny. It has 80,512 parameters." in words(page.one("model"))
 
 
 def test_a_run_from_python_and_of_an_unknown_model_says_so(tiny_run: Run, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from sharpen.run import Run
 __all__ = ["answers", "as_json", "costs", "measured", "rounds", "times", "told"]
 
 _ANSWERS = 5
+_FATES = ("kept", "rejected", "failed", "abstained")
 _NAME = 42  # columns that the two figures leave
 
 
@@ -42,7 +43,7 @@ def rounds(run: Run) -> Iterator[str]:
         name = "setup" if one.index < 0 else f"round {one.index + 1}"
         yield f"{name}: {one.decision.reason}"
         if one.accounts:
-            kinds = [f"{key} {count(number)}" for key, number in one.accounts.items() if key != "sampled"]
+            kinds = [f"{key} {count(one.accounts[key])}" for key in _FATES if key in one.accounts]
             yield f"  {', '.join(kinds)} of {count(one.accounts.get('sampled', 0))} sampled"
         if one.decision.hint:
             yield f"  hint: {one.decision.hint}"

@@ -113,7 +113,8 @@ def procedural_rows(
                 f"brought no new one) and {num} are asked for; ask for fewer or widen its parameters"
             )
     source: dict[str, Scalar] = {f"parameter_{key}": _scalar(value) for key, value in (parameters or {}).items()}
-    source |= {"generator": f"rg:{plain}", "reasoning_gym": _version(), "seed": seed, "instruction": instruction}
+    source |= {"generator": f"rg:{plain}", "reasoning_gym": _version(), "seed": seed}
+    source |= {"instruction": instruction} if instruction is not None else {}
     return Rows(
         name=f"rg:{plain}",
         rows=tuple(found.values()),

@@ -30,6 +30,9 @@ from sharpen.run import Round, Run
 
 __all__ = ["render_report", "write_report"]
 
+_SHOWN_APART = ("command", "model")
+_SHOWN_INSIDE = ("settings", "method", "parameters")
+
 
 def write_report(run: Run, path: Path | None = None) -> Path:
     """The run's report as one HTML file that needs no network; where it was written.
@@ -72,6 +75,7 @@ def render_report(run: Run, *, beside_samples: bool = False) -> str:
         run=run,
         facts=run.facts,
         settings=_settings(run.facts),
+        told_settings=_told_settings(run.facts["settings"]),
         model=origin(run.facts),
         started=datetime.fromtimestamp(run.started, UTC),
         rounds=rounds,
@@ -260,3 +264,11 @@ def _counted(changed: Sequence[Change], split: str, before: str, after: str, tot
 
 def _settings(facts: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"command": None, "model": None, **facts["settings"]}
+
+
+def _told_settings(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What was asked for, each setting once: the command line records all of them under `settings`, some beside it too."""
+    asked = settings.get("settings")
+    if not isinstance(asked, Mapping):
+        return {name: value for name, value in settings.items() if name not in _SHOWN_APART}
+    return {**asked, **{name: value for name, value in settings.items() if name not in (*_SHOWN_APART, *_SHOWN_INSIDE)}}
