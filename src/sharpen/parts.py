@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
 
 from sharpen.digest import digest
-from sharpen.identity import code_digest, function_key
+from sharpen.identity import code_digest, function_key, source_digest
 from sharpen.protocols import Capability, Objective, Round, Training
 from sharpen.types import Example, Group, Prompt
 
@@ -134,7 +134,7 @@ def part(
                 reads=_formatted(reads, arguments),
                 writes=_formatted(writes, arguments),
                 needs=tuple(needs),
-                source=code_digest(factory.__module__),
+                source=source_digest(factory),
             )
 
         return make
@@ -258,6 +258,9 @@ class Recipe:
     def __post_init__(self) -> None:
         if not self.steps and self.answer is None:
             raise ValueError("a recipe needs at least one step, or an answer stage")
+        for what, number in (("repeat", self.repeat), ("rounds", self.rounds)):
+            if number < 1:
+                raise ValueError(f"recipe {self.name!r} has {what} {number}; it is at least 1")
         names = [step.name for step in (*self.setup, *self.steps)]
         if len(set(names)) != len(names):
             raise ValueError(f"two steps share a name in {names}; name each step once")

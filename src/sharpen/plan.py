@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from sharpen.checks import check_needs, fitting
+from sharpen.controls import MAX_EXAMPLES, control_training
 from sharpen.errors import DataError
 from sharpen.events import Observer, silent
 from sharpen.gates import PairedGate
 from sharpen.ledger import Ledger
+from sharpen.loading import loaded
 from sharpen.parts import Recipe, Step
 from sharpen.protocols import Runtime
-from sharpen.rehearsal import Headroom, Work, forward_speed, headroom_of, rehearse, warm_up
-from sharpen.rounds import _check_needs, _fitting  # what improve() refuses, a plan refuses in the same words
+from sharpen.rehearsal import Headroom, Rehearsed, Work, forward_speed, headroom_of, rehearse, row_tokens, warm_up
 from sharpen.sample import completions
 from sharpen.session import Session
 from sharpen.stats import minimal_detectable_gain
@@ -88,7 +90,7 @@ class Plan:
 def make_plan(
     recipe: Recipe,
     *,
-    runtime: Runtime,
+    model: str | Path | Runtime,
     task: Task,
     rounds: int | None = None,
     gate: PairedGate | None = None,
@@ -106,8 +108,9 @@ def make_plan(
     """
     began = time.perf_counter()
     rounds = recipe.rounds if rounds is None else rounds
-    task = _fitting(task, runtime, overlong, observe)
-    _check_needs(recipe, runtime, task, rounds)
+    runtime = loaded(model).runtime
+    task = fitting(task, runtime, overlong, observe)
+    check_needs(recipe, runtime, task, rounds)
     rounds = rounds if recipe.steps else 0
     probe = _probed(task)
     with tempfile.TemporaryDirectory() as scratch, Ledger(Path(scratch)) as ledger:
@@ -130,6 +133,8 @@ def make_plan(
     work = [work for one in rehearsed for work in one.over_run()]
     work += [one.training(runtime, forward) for one in rehearsed if one.step.objective is not None]
     work += [Work(name=name, tokens=tokens, seconds=tokens / speed) for name, tokens in held_out.items()]
+    if controls and task.final and task.verifier is not None:
+        work.append(_controls_trained(recipe, rehearsed, task, runtime, forward))
     return Plan(
         first_prompt=runtime.rendered(task.train[0]),
         first_prompt_tokens=runtime.prompt_length(task.train[0]),
@@ -188,6 +193,18 @@ def _held_out_tokens(
         reads = len(task.final) * (2 + _SAMPLES + 2 * trains)
         found["controls"] = (reads + _CONTROL_PROBE) * length
     return found
+
+
+def _controls_trained(
+    recipe: Recipe, rehearsed: Sequence[Rehearsed], task: Task, runtime: Runtime, tokens_a_second: float
+) -> Work:
+    """The training of the placebo, where the recipe samples, and of the targets, where there are any; of as many examples."""
+    rows = [row for one in rehearsed for example in one.examples for row in example.rows]
+    count = min(MAX_EXAMPLES, sum(one.num_examples * one.times for one in rehearsed))
+    length = sum(row_tokens(runtime, row) for row in rows) / max(1, len(rows))
+    times = any(step.sample is not None for step in recipe.steps) + any(prompt.target is not None for prompt in task.train)
+    tokens = times * count * length * control_training(recipe.steps).epochs
+    return Work(name="controls", tokens=tokens, seconds=3 * tokens / tokens_a_second)
 
 
 def _power(task: Task, gate: PairedGate, looks: int) -> Power:

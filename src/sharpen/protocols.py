@@ -268,6 +268,21 @@ class Training:
     token_budget: int | None = None
     lora_rank: int | None = None
 
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "max_steps", "token_budget", "lora_rank"):
+            number = getattr(self, name)
+            if number is not None and number < 1:
+                raise ValueError(f"{name} is {number}; it is at least 1")
+        for name in ("learning_rate", "weight_decay"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ValueError(f"{name} is {getattr(self, name)}; it is a finite number of at least 0")
+        if not 0 <= self.warmup <= 1:
+            raise ValueError(f"warmup is {self.warmup}; it is a share of the steps in [0, 1]")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas are {self.betas}; both lie in [0, 1)")
+        if not self.max_grad_norm > 0:
+            raise ValueError(f"max_grad_norm is {self.max_grad_norm}; it is above 0 (infinity never clips)")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:

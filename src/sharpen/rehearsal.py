@@ -84,10 +84,13 @@ class Rehearsed:
         return [Work(name=one.name, tokens=factor * one.tokens, seconds=factor * one.seconds) for one in self.work]
 
     def training(self, runtime: Runtime, tokens_a_second: float) -> Work:
-        """The training of all passes: three forward passes' worth for each token, at the speed of scoring."""
-        tokens = sum(row_tokens(runtime, row) for example in self.examples for row in example.rows)
-        share = self.step.training.epochs * self.scale * self.times
-        return Work(name="training", tokens=tokens * share, seconds=3 * tokens * share / tokens_a_second)
+        """The training of all passes: three forward passes' worth for each token, and one for each role that is compared with."""
+        tokens: float = sum(row_tokens(runtime, row) for example in self.examples for row in example.rows)
+        tokens *= self.scale * self.times
+        columns = self.step.objective.columns if self.step.objective is not None else ()
+        num_roles = sum(name not in ("sampler", "entropies") for name in columns)
+        epochs = self.step.training.epochs
+        return Work(name="training", tokens=tokens * epochs, seconds=(3 * epochs + num_roles) * tokens / tokens_a_second)
 
 
 def rehearse(session: Session, step: Step[Any], times: int, probe: Sequence[Prompt]) -> Rehearsed:
@@ -191,4 +194,4 @@ def _view(session: Session, step: Step[Any]) -> View:
 
 
 def _made(prompts: Sequence[Prompt]) -> Made:
-    return Made(items=list(prompts), digest=digest("prompts", [(prompt.id, prompt.target) for prompt in prompts]))
+    return Made(items=list(prompts), digest=digest("prompts", [prompt.key for prompt in prompts]))

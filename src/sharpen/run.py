@@ -46,7 +46,8 @@ class Result:
     Attributes:
         kind: `headline` or `control`.
         name: what answered, in words.
-        cost: tokens that it took to answer the split, and to make the model.
+        cost: `answer_tokens` sampled to answer the split, samples that were not chosen included; for a control that was trained,
+            the number of its `examples`.
     """
 
     kind: str

@@ -124,7 +124,6 @@ class Session:
     def result(self, kind: str, name: str, checkpoint: str, report: Report, **cost: float) -> None:
         """File a figure on the final split, and tell."""
         key = digest("result", self.run_key, kind, name)
-        tokens = sum(len(completion.token_ids) for completion in report.completions)
         filed = self.filed_value("result", key)
         if filed is None or digest(filed) != digest(report):
             facts = {
@@ -132,7 +131,7 @@ class Session:
                 "kind": kind,
                 "name": name,
                 "checkpoint": checkpoint,
-                "cost": {"answer_tokens": tokens, **cost},
+                "cost": {"answer_tokens": report.statistics["answer_tokens"], **cost},
             }
             self.ledger.put("result", key, facts, [report])
         outcomes = [score for score in report.outcomes["accuracy"] if score is not None]
@@ -288,6 +287,7 @@ class Session:
         self.observe(Event(kind="trained", round=place.index, step=step.name, stage="train", numbers=numbers))
         if self.runtime.holds(result) and time.monotonic() - self._saved_at > _SAVE_EVERY_S:
             self.save(result, start, optimizer=step.optimizer == "carried", place=place)
+            self.prune({*(self.roles | {step.writes: result}).values()})
         return result
 
     def _scored(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from sharpen.digest import digest
 from sharpen.errors import DataError
@@ -60,28 +61,22 @@ class Task:
                             f"task {self.name!r}: prompt {prompt.text[:60]!r} of {split}, or one that it was made from, is also in "
                             f"{seen[key]}; splits are disjoint by content and by parents: move it"
                         )
-        for demonstration in self.demonstrations:
-            if demonstration.row.prompt.id in self.held_out_ids:
-                raise DataError(
-                    f"task {self.name!r}: the demonstration {demonstration.row.prompt.text[:60]!r} is a held-out prompt; show another"
-                )
+        self._check_held_out()
 
-    @property
+    @cached_property
     def held_out_ids(self) -> frozenset[str]:
-        """Ids of the gate's and final prompts."""
-        return frozenset(prompt.id for prompt in (*self.gate, *self.final))
+        """Ids of the gate's and final prompts, of the second task's gate, and of what any of them was made from."""
+        second = self.second.gate if self.second else ()
+        return frozenset(key for prompt in (*self.gate, *self.final, *second) for key in (prompt.id, *prompt.parents))
 
-    @property
+    @cached_property
     def digest(self) -> str:
-        """Identifies the prompts, targets and splits; the verifier has its own key."""
-        given = [
-            [(row.prompt.id, row.completion.id) for row in example.rows] for example in (*self.examples, *self.demonstrations)
-        ]
-        splits = [[(p.id, p.target) for p in getattr(self, name)] for name in ("train", "gate", "final", "dev")]
+        """Identifies the prompts, what is known of them, the splits and the given examples; the verifier has its own key."""
+        splits = [[prompt.key for prompt in getattr(self, name)] for name in ("train", "gate", "final", "dev")]
         second = self.second.digest if self.second else None
-        return digest("task", self.name, splits, given, self.max_new_tokens, second)
+        return digest("task", self.name, splits, self.examples, self.demonstrations, self.max_new_tokens, second)
 
-    @property
+    @cached_property
     def visible(self) -> Task:
         """The task without its held-out splits, as stages see it."""
         return self.replace(gate=(), final=(), second=None)
@@ -89,3 +84,21 @@ class Task:
     def replace(self, **changes: object) -> Task:
         """The task with some fields changed; splits are checked again."""
         return dataclasses.replace(self, **changes)  # type: ignore[arg-type]  # fields of Task
+
+    def _check_held_out(self) -> None:
+        for split in ("gate", "final"):
+            prompts: tuple[Prompt, ...] = getattr(self, split)
+            if len({prompt.id for prompt in prompts}) < len(prompts):
+                raise DataError(f"task {self.name!r}: a prompt stands twice in {split}, and would count twice; give each once")
+        held_out = self.held_out_ids
+        for prompt in (*self.train, *self.dev):
+            if not held_out.isdisjoint((prompt.id, *prompt.parents)):
+                raise DataError(
+                    f"task {self.name!r}: prompt {prompt.text[:60]!r} is also held out by the second task; remove it"
+                )
+        for what, examples in (("demonstration", self.demonstrations), ("example", self.examples)):
+            for row in (row for example in examples for row in example.rows):
+                if not held_out.isdisjoint((row.prompt.id, *row.prompt.parents)):
+                    raise DataError(
+                        f"task {self.name!r}: the {what} {row.prompt.text[:60]!r} is a held-out prompt; show another"
+                    )

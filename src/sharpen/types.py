@@ -69,6 +69,11 @@ class Prompt:
         """The content hash: what is asked, not what is known of the answer. Splits are disjoint by it."""
         return digest("prompt", self.messages, self.next, self.options)
 
+    @cached_property
+    def key(self) -> str:
+        """Hash of what is asked and of all that is known of it: what a verifier may read."""
+        return digest("known prompt", self.id, self.target, self.tags, self.parents)
+
     @property
     def text(self) -> str:
         """The last message's text."""

@@ -34,7 +34,7 @@ def tiny_runtime() -> TorchRuntime:
 
 
 def tiny_improve(recipe: Recipe, out: Path, *, rounds: int | None = None, controls: bool = False, **changes: object) -> Run:
-    return improve(recipe, runtime=tiny_runtime(), task=tiny_task(**changes), out=out, rounds=rounds, controls=controls)
+    return improve(recipe, model=tiny_runtime(), task=tiny_task(**changes), out=out, rounds=rounds, controls=controls)
 
 
 def accuracy(run: Run, name: str) -> float:

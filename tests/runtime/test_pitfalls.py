@@ -163,7 +163,7 @@ def loop(rt, task, out, texts=(), **how):
         objective=NLL(),
         training=Training(learning_rate=1e-3),
     )
-    return improve(made, runtime=rt, task=task, out=out, rounds=1, controls=False, **how)
+    return improve(made, model=rt, task=task, out=out, rounds=1, controls=False, **how)
 
 
 def test_pitfall_24_prompts_that_equal_held_out_ones_are_dropped_and_counted(tmp_path, folders):

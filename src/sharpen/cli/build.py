@@ -49,7 +49,7 @@ class Built:
             "settings": self.settings.record(),
             "method": self.settings.method,
             "parameters": dict(self.settings.parameters),
-            "model": {"spec": self.model.spec, "provenance": dict(self.model.provenance), "digest": self.model.digest},
+            "model": self.model.record,
         }
 
 

@@ -33,7 +33,7 @@ def plan(words: Sequence[str], flags: Mapping[str, Any], *, as_json: bool) -> No
         say("asking the model a few train prompts; nothing is trained", file=sys.stderr)
     found = make_plan(
         built.recipe,
-        runtime=built.runtime,
+        model=built.runtime,
         task=built.task,
         rounds=settings.rounds,
         gate=built.gate,

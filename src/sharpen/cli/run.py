@@ -41,7 +41,7 @@ def run(words: Sequence[str], flags: Mapping[str, Any], *, quiet: bool, as_json:
     with watching(extent, quiet=quiet, file=told) as observe:
         finished = improve(
             built.recipe,
-            runtime=built.runtime,
+            model=built.runtime,
             task=built.task,
             out=folder,
             rounds=settings.rounds,

@@ -44,6 +44,7 @@ def cream(
     seed_learning_rate: float = 2e-5,
     seed_epochs: int = 3,
     batch_size: int = 16,
+    lora_rank: int | None = None,
 ) -> Recipe:
     """A supervised seed, then rounds of preferences that the model's own log-ratios rank.
 
@@ -55,12 +56,19 @@ def cream(
         learning_rate: of DPO, cosine with warm-up 0.1.
         seed_learning_rate, seed_epochs: of the seed.
         batch_size: examples a step, in both.
+        lora_rank: of LoRA adapters (extra `lora`); None trains the full weights.
     """
     seed = Step(
         name="seed",
         select=seed_demonstrations(num_seed),
         objective=NLL(),
-        training=Training(learning_rate=seed_learning_rate, epochs=seed_epochs, batch_size=batch_size, schedule="cosine"),
+        training=Training(
+            learning_rate=seed_learning_rate,
+            epochs=seed_epochs,
+            batch_size=batch_size,
+            schedule="cosine",
+            lora_rank=lora_rank,
+        ),
     )
     step = Step(
         name="cream",
@@ -73,6 +81,8 @@ def cream(
         ),
         select=best_vs_worst(by="now", p_chosen="consistency"),
         objective=DPO(beta, reference="incumbent"),
-        training=Training(learning_rate=learning_rate, batch_size=batch_size, schedule="cosine", warmup=0.1),
+        training=Training(
+            learning_rate=learning_rate, batch_size=batch_size, schedule="cosine", warmup=0.1, lora_rank=lora_rank
+        ),
     )
     return Recipe(name="cream", setup=(seed,), steps=(step,))

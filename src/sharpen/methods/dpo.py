@@ -30,17 +30,26 @@ def dpo(
     learning_rate: float = 1e-6,  # "learning rate of 1e-6", appendix B
     epochs: int = 1,
     batch_size: int = 64,  # "batch size of 64", appendix B
+    lora_rank: int | None = None,
 ) -> Recipe:
     """Training on the task's given preferences, with the incumbent as reference.
 
     Args:
         beta: strength of the reference.
         learning_rate, epochs, batch_size: of training, linear decay with warm-up 0.1.
+        lora_rank: of LoRA adapters (extra `lora`); None trains the full weights.
     """
     return recipe(
         name="dpo",
         select=given(Preference),
         objective=DPO(beta, reference="incumbent"),
-        training=Training(learning_rate=learning_rate, epochs=epochs, batch_size=batch_size, schedule="linear", warmup=0.1),
+        training=Training(
+            learning_rate=learning_rate,
+            epochs=epochs,
+            batch_size=batch_size,
+            schedule="linear",
+            warmup=0.1,
+            lora_rank=lora_rank,
+        ),
         rounds=1,
     )

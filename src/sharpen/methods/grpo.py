@@ -43,16 +43,18 @@ def grpo(
     baseline: Literal["group-mean", "leave-one-out"] = "group-mean",
     scale: Literal["sample-std", "population-std", "none"] = "sample-std",
     reduction: Literal["token-mean", "seq-mean-token-mean", "seq-mean-token-sum", "token-sum-norm"] = "seq-mean-token-mean",
+    max_tokens: int | None = None,
     clip_low: float = 0.2,  # epsilon = 0.2, GRPO
     clip_high: float = 0.2,  # epsilon_high = 0.28, DAPO (arXiv 2503.14476), is clip_high=0.28
     beta: float = 0.0,
     learning_rate: float = 1e-5,
     steps_per_batch: int = 1,
+    lora_rank: int | None = None,
 ) -> Recipe:
     """Rollouts reinforced by their group advantage, `num_steps` sampling and training steps a round.
 
-    RLOO is `baseline="leave-one-out", scale="none"`; Dr. GRPO is `scale="none", reduction="token-sum-norm"`; DAPO's loss is
-    `reduction="token-mean", clip_high=0.28`.
+    RLOO is `baseline="leave-one-out", scale="none", reduction="seq-mean-token-sum"`; Dr. GRPO is `scale="none",
+    reduction="token-sum-norm"` with `max_tokens`; DAPO's loss is `reduction="token-mean", clip_high=0.28`.
 
     Args:
         verifier: its score is the reward.
@@ -61,10 +63,12 @@ def grpo(
         temperature: of sampling; ratios are taken at it.
         baseline, scale: of the advantage.
         reduction: of the loss over tokens.
+        max_tokens: what `token-sum-norm` divides by: the most tokens that an answer may have. No other reduction takes it.
         clip_low, clip_high: bounds of the ratio, 1 - low and 1 + high.
         beta: coefficient of the k3 KL to the base.
         learning_rate: constant.
         steps_per_batch: optimiser steps on each batch of samples.
+        lora_rank: of LoRA adapters (extra `lora`); None trains the full weights.
     """
     return recipe(
         name="grpo",
@@ -72,8 +76,10 @@ def grpo(
         sample=completions(num_samples, temperature=temperature),
         feedback=verify(verifier),
         select=rollouts(baseline=baseline, scale=scale),
-        objective=PolicyGradient(clip_low=clip_low, clip_high=clip_high, reduction=reduction, beta=beta, reference="base"),
-        training=Training(learning_rate=learning_rate, epochs=steps_per_batch),
+        objective=PolicyGradient(
+            clip_low=clip_low, clip_high=clip_high, reduction=reduction, max_tokens=max_tokens, beta=beta, reference="base"
+        ),
+        training=Training(learning_rate=learning_rate, epochs=steps_per_batch, lora_rank=lora_rank),
         start="current",
         optimizer="carried",
         repeat=num_steps,

@@ -47,6 +47,7 @@ def rft(
     learning_rate: float = 5e-5,
     epochs: int = 2,
     batch_size: int = 16,
+    lora_rank: int | None = None,
 ) -> Recipe:
     """Demonstrations from verified samples.
 
@@ -61,19 +62,29 @@ def rft(
         distinct_by: answers that count as the same: equal `text`, or equal lists of `equations` as in the source.
         start: `base` trains anew each round, `current` goes on from the incumbent.
         learning_rate, epochs, batch_size: of training.
+        lora_rank: of LoRA adapters (extra `lora`); None trains the full weights.
     """
+    keys = {"text": text, "equations": equations}
+    if distinct_by not in keys:
+        raise ValueError(f"distinct_by is {distinct_by!r}; it is one of {', '.join(keys)}")
     if num_demonstrations:
         sample = demonstrated_completions(num_samples, num_demonstrations, rounds=demonstrated_rounds, temperature=temperature)
     else:
         sample = completions(num_samples, temperature=temperature)
-    key = {"text": text, "equations": equations}[distinct_by]
     return recipe(
         name="rft",
         prompts=batch(num_prompts),
         sample=sample,
         feedback=verify(verifier),
-        select=chain(demonstrations(by="reward"), distinct(key), cap(max_per_prompt, prefer="shortest")),
+        select=chain(demonstrations(by="reward"), distinct(keys[distinct_by]), cap(max_per_prompt, prefer="shortest")),
         objective=NLL(),
-        training=Training(learning_rate=learning_rate, epochs=epochs, batch_size=batch_size, schedule="linear", warmup=0.1),
+        training=Training(
+            learning_rate=learning_rate,
+            epochs=epochs,
+            batch_size=batch_size,
+            schedule="linear",
+            warmup=0.1,
+            lora_rank=lora_rank,
+        ),
         start=start,
     )

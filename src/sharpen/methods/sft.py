@@ -28,17 +28,26 @@ def sft(
     learning_rate: float = 2e-5,
     epochs: int = 3,
     batch_size: int = 16,
+    lora_rank: int | None = None,
 ) -> Recipe:
     """Training on the task's demonstrations, or on its targets where it has none.
 
     Args:
         num_examples: targets taken at most; None takes all.
         learning_rate, epochs, batch_size: of training, linear decay with warm-up 0.1.
+        lora_rank: of LoRA adapters (extra `lora`); None trains the full weights.
     """
     return recipe(
         name="sft",
         select=seed_demonstrations(num_examples),
         objective=NLL(),
-        training=Training(learning_rate=learning_rate, epochs=epochs, batch_size=batch_size, schedule="linear", warmup=0.1),
+        training=Training(
+            learning_rate=learning_rate,
+            epochs=epochs,
+            batch_size=batch_size,
+            schedule="linear",
+            warmup=0.1,
+            lora_rank=lora_rank,
+        ),
         rounds=1,
     )

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from sharpen.digest import digest
 from sharpen.errors import ModelError
@@ -40,6 +41,11 @@ class ResolvedModel:
     digest: str
     provenance: Mapping[str, str] = field(default_factory=dict)
     remote_code: bool = False
+
+    @property
+    def record(self) -> Mapping[str, Any]:  # Any: JSON
+        """What a run records of it."""
+        return {"spec": self.spec, "provenance": dict(self.provenance), "digest": self.digest}
 
 
 def resolve(

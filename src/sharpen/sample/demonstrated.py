@@ -14,13 +14,25 @@ __all__ = ["demonstrated_completions", "given_answer", "shown_demonstrations", "
 
 
 def with_demonstrations(prompt: Prompt, shown: Sequence[Demonstration]) -> Prompt:
-    """The prompt after these prompts and answers, as earlier turns; a prompt is never shown its own answer."""
+    """The prompt after these prompts and answers, as earlier turns; a prompt is never shown its own answer.
+
+    A raw prompt is continued as one text, so its demonstrations stand in that text, an empty line after each. System messages of
+    the demonstrations are left out: a conversation has its own, at its beginning.
+    """
+    others = [other.row for other in shown if other.row.prompt.id != prompt.id]
+    if prompt.next == "raw":
+        worked = "".join(f"{_answered(row.prompt.text, row.completion.text)}\n\n" for row in others)
+        return dataclasses.replace(prompt, messages=(Message(role="user", content=(Text(text=worked + prompt.text),)),))
     turns: list[Message] = []
-    for other in shown:
-        if other.row.prompt.id != prompt.id:
-            answer = Message(role="assistant", content=(Text(text=other.row.completion.text),))
-            turns += [*other.row.prompt.messages, answer]
-    return dataclasses.replace(prompt, messages=(*turns, *prompt.messages))
+    for row in others:
+        answer = Message(role="assistant", content=(Text(text=row.completion.text),))
+        turns += [*(message for message in row.prompt.messages if message.role != "system"), answer]
+    first = next((place for place, message in enumerate(prompt.messages) if message.role != "system"), 0)
+    return dataclasses.replace(prompt, messages=(*prompt.messages[:first], *turns, *prompt.messages[first:]))
+
+
+def _answered(question: str, answer: str) -> str:
+    return f"{question}{answer}" if question[-1:].isspace() or answer[:1].isspace() else f"{question} {answer}"
 
 
 def shown_demonstrations(task: Task, count: int) -> tuple[Demonstration, ...]:

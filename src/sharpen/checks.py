@@ -1,0 +1,113 @@
+"""What is refused before the first token: prompts that do not fit, and what a recipe needs and the model or task lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import Literal
+
+from sharpen.errors import DataError, ModelError
+from sharpen.events import Event, Observer
+from sharpen.parts import Recipe
+from sharpen.protocols import Capability, Runtime
+from sharpen.tasks import Task
+from sharpen.types import Prompt
+
+__all__ = ["check_needs", "fitting"]
+
+_ROLES = ("base", "incumbent", "previous", "current")  # filled from the start; a step may write others
+
+
+def fitting(task: Task, runtime: Runtime, overlong: Literal["refuse", "drop"], observe: Observer) -> Task:
+    """The task with prompts that fit the model's context; of its second task those that will be asked.
+
+    Raises:
+        DataError: some do not fit, and are not to be dropped.
+    """
+    changes: dict[str, object] = {}
+    dropped = 0
+    for split in ("train", "dev", "gate", "final"):
+        prompts: tuple[Prompt, ...] = getattr(task, split)
+        kept = _kept(prompts, f"{split} prompts", task, runtime, overlong)
+        dropped += len(prompts) - len(kept)
+        changes |= {split: kept} if len(kept) < len(prompts) else {}
+    if task.second is not None:
+        prompts = task.second.gate
+        kept = _kept(prompts, "prompts of the second task", task.second, runtime, overlong)
+        dropped += len(prompts) - len(kept)
+        changes |= {"second": task.second.replace(gate=kept)} if len(kept) < len(prompts) else {}
+    if not changes:
+        return task
+    observe(Event(kind="note", message=f"{dropped} prompts longer than the model reads: dropped"))
+    return task.replace(**changes, dropped={**task.dropped, "longer than the model reads": dropped})
+
+
+def _kept(
+    prompts: tuple[Prompt, ...], what: str, task: Task, runtime: Runtime, overlong: Literal["refuse", "drop"]
+) -> tuple[Prompt, ...]:
+    room = runtime.max_length - task.max_new_tokens
+    lengths = [runtime.prompt_length(prompt) for prompt in prompts]
+    kept = tuple(prompt for prompt, length in zip(prompts, lengths, strict=True) if length <= room)
+    if len(kept) < len(prompts) and overlong == "refuse":
+        raise DataError(
+            f"{len(prompts) - len(kept)} of {len(prompts)} {what} do not fit: the longest has {max(lengths)} tokens, and "
+            f"{task.max_new_tokens} for the answer leave {room}; shorten them, lower max_new_tokens, or pass overlong='drop' "
+            "(`--overlong drop`) to leave them out"
+        )
+    return kept
+
+
+def check_needs(recipe: Recipe, runtime: Runtime, task: Task, rounds: int) -> None:
+    """Everything that would fail later, said before the first token.
+
+    Raises:
+        DataError: a split is missing.
+        ModelError: the runtime cannot do what a part or a training needs.
+        ValueError: rounds is below 1, or the recipe names a role that nothing fills.
+    """
+    if rounds < 1:
+        raise ValueError(f"rounds is {rounds}; it is at least 1")
+    for what, need in _needs(recipe):
+        if need not in runtime.capabilities:
+            raise ModelError(f"{what} needs {need!r}, which this runtime cannot do; it can {sorted(runtime.capabilities)}")
+    _check_roles(recipe)
+    if any(step.training.lora_rank for step in (*recipe.setup, *recipe.steps)) and find_spec("peft") is None:
+        raise ModelError("LoRA needs peft: pip install 'sharpen[lora]'")
+    prompts = (*task.train, *task.gate, *task.final, *(task.second.gate if task.second else ()))
+    if any(prompt.next != "raw" for prompt in prompts) and "chat" not in runtime.capabilities:
+        raise ModelError(
+            "this model has no chat template, so conversations cannot be put to it; use an instruct model, or `--raw` prompts"
+        )
+    if recipe.steps and task.verifier is None:
+        raise DataError(
+            "the gate needs a verifier to judge held-out answers; give one (`--verifier number`, `module:function`)"
+        )
+    if recipe.steps and not task.gate:
+        raise DataError("the task has no gate split, so nothing could be promoted; hold out at least 100 prompts")
+    if recipe.steps and task.second is not None and (task.second.verifier is None or not task.second.gate):
+        raise DataError("the second task has no verifier, or no gate split, so general ability cannot be measured; give both")
+    if not task.train and any(step.prompts is None and step.sample is not None for step in recipe.steps):
+        raise DataError("the task has no train prompts, and this recipe makes none itself; give some")
+
+
+def _needs(recipe: Recipe) -> list[tuple[str, Capability]]:
+    found = [(f"part {part!r}", need) for part in recipe.stages for need in part.needs]
+    for step in (*recipe.setup, *recipe.steps):
+        if step.objective is not None:
+            found.append((f"step {step.name!r}", "train"))
+            scored = [name for name in step.objective.columns if name not in ("sampler", "entropies")]
+            found += [(f"step {step.name!r}", "score")] if scored else []
+    return found
+
+
+def _check_roles(recipe: Recipe) -> None:
+    steps = (*recipe.setup, *recipe.steps)
+    filled = {*_ROLES, *(step.writes for step in steps)}
+    for step in steps:
+        columns: Sequence[str] = step.objective.columns if step.objective is not None else ()
+        reads = [name for part in step.slots.values() for name in part.reads if name != "task" and not name.startswith("past:")]
+        for role in (step.start, *reads, *(name for name in columns if name not in ("sampler", "entropies"))):
+            if role not in filled:
+                raise ValueError(
+                    f"step {step.name!r} asks for the role {role!r}, which nothing fills; there are {sorted(filled)}"
+                )
