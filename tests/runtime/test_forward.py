@@ -24,7 +24,8 @@ from runtime_models import (
 from transformers import AutoModelForCausalLM
 
 from sharpen.errors import DataError
-from sharpen.runtime.forward import Encoded, Scored, encode_rows, forward_rows, micro_batches
+from sharpen.runtime.forward import ForwardPass, Scored, encode_rows, padded_groups
+from sharpen.runtime.packing import Encoded, num_packed_tokens, pack_rows, packs
 from sharpen.types import Prompt, Row, Text
 
 PROMPTS = words("a", "hello world", "q" * 30, "Why?")
@@ -110,17 +111,22 @@ def test_entropies_are_of_the_whole_next_token_distribution(folder, rt):
 
 
 def encoded(num, vocabulary, seed=0):
+    """Rows of which some share a prompt."""
     rng = random.Random(seed)
 
     def ids(count):
         return tuple(rng.randrange(vocabulary) for _ in range(count))
 
+    prompts = [ids(rng.randint(1, 6)) for _ in range(num // 2 + 1)]
     return [
-        Encoded(
-            prompt_ids=ids(rng.randint(1, 6)), completion_ids=ids(rng.randint(1, 9)), temperature=rng.choice([0.7, 1.0, 1.3])
-        )
+        Encoded(prompt_ids=rng.choice(prompts), completion_ids=ids(rng.randint(1, 9)), temperature=rng.choice([0.7, 1.0, 1.3]))
         for _ in range(num)
     ]
+
+
+def forward_rows(module, rows, *, entropies, split_head=True, packed=True, dtype=torch.float32, head_chunk=512):
+    forward = ForwardPass(model=module, split_head=split_head, packed=packed, dtype=dtype, head_chunk=head_chunk)
+    return forward(rows, entropies=entropies)
 
 
 def module_of(folder):
@@ -129,9 +135,10 @@ def module_of(folder):
 
 
 @pytest.mark.parametrize("vocabulary", [97, 102])
+@pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize("split_head", [True, False])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_pitfall_22_chunked_head_and_its_gradient_equal_the_naive_ones(tmp_path, family, split_head, vocabulary):
+def test_pitfall_22_chunked_head_and_its_gradient_equal_the_naive_ones(tmp_path, family, split_head, packed, vocabulary):
     """One chunk, several, one token a chunk; entropies on and off; an odd vocabulary; rows of which nothing is trained."""
     module = module_of(FAMILIES[family](tmp_path, vocab_size=vocabulary, seed=4))
     rows = encoded(7, vocabulary)
@@ -148,7 +155,8 @@ def test_pitfall_22_chunked_head_and_its_gradient_equal_the_naive_ones(tmp_path,
         wanted = gradient(module.double(), loss(naive))
         module.float()
         for head_chunk in (1, 7, 512):
-            found = forward_rows(module, rows, entropies=entropies, split_head=split_head, head_chunk=head_chunk)
+            how = {"split_head": split_head, "packed": packed, "head_chunk": head_chunk}
+            found = forward_rows(module, rows, entropies=entropies, **how)
             assert (found.logps - double).abs().max() < 1e-4
             assert torch.linalg.vector_norm(gradient(module, loss(found)) - wanted) < 1e-5 * torch.linalg.vector_norm(wanted)
 
@@ -178,8 +186,7 @@ def test_pitfall_22_in_bfloat16_the_gradient_points_the_same_way(tmp_path):
     module = module_of(llama(tmp_path, spread=0.1))
     rows = encoded(7, len(CHARACTERS))
     exact = gradient(module, forward_rows(module, rows, entropies=False, split_head=True).logps.sum())
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        scored = forward_rows(module, rows, entropies=False, split_head=True, head_chunk=7)
+    scored = forward_rows(module, rows, entropies=False, dtype=torch.bfloat16, head_chunk=7)
     assert scored.logps.dtype == torch.float32
     rough = gradient(module, scored.logps.sum())
     assert torch.isfinite(rough).all()
@@ -195,8 +202,8 @@ def test_past_a_rows_end_all_is_zero(rt):
 
 
 @for_all(st.lists(st.integers(1, 50), max_size=40), st.integers(1, 200))
-def test_micro_batches_hold_every_row_once_within_the_budget(lengths, token_budget):
-    groups = micro_batches(lengths, token_budget)
+def test_padded_groups_hold_every_row_once_within_the_budget(lengths, token_budget):
+    groups = padded_groups(lengths, token_budget)
     assert sorted(place for group in groups for place in group) == list(range(len(lengths)))
     for group in groups:
         padded = len(group) * max(lengths[place] for place in group)
@@ -252,3 +259,50 @@ def test_an_embedding_is_the_mean_of_the_last_hidden_states(folder, rt):
         rt.load(rt.base).embed(
             [Prompt(messages=(dataclasses.replace(PROMPTS[0].messages[0], content=(Text(text="x" * 200),)),))]
         )
+
+
+ids = st.lists(st.integers(0, 3), min_size=1, max_size=5).map(tuple)
+any_rows = st.lists(st.builds(Encoded, prompt_ids=ids, completion_ids=ids, temperature=st.just(1.0)), min_size=1, max_size=9)
+
+
+@for_all(any_rows)
+def test_a_pack_holds_each_prompt_once_and_reads_each_token_where_it_is_predicted(rows):
+    pack = pack_rows(rows)
+    assert len(pack.tokens_N) == num_packed_tokens(rows)
+    covered = sorted(place for span in pack.segments for place in range(span.start, span.end))
+    assert covered == list(range(len(pack.tokens_N)))
+    reads = iter(pack.read_M.tolist())
+    for row in rows:
+        for column in range(len(row.completion_ids)):
+            place = next(reads)
+            whole = (*row.prompt_ids, *row.completion_ids)
+            seen = len(row.prompt_ids) + column
+            assert pack.positions_N[place] == seen - 1
+            assert tuple(pack.tokens_N[seen_places(pack, place)].tolist()) == whole[:seen]
+    assert next(reads, None) is None
+
+
+def seen_places(pack, place):
+    """What a token sees: its segment up to itself, after the trunk that its segment goes on from."""
+    (own,) = [span for span in pack.segments if span.start <= place < span.end]
+    trunks = [trunk for branch, trunk in zip(pack.branches, pack.trunks, strict=True) if branch.start <= place < branch.end]
+    return [*(before for trunk in trunks for before in range(trunk.start, trunk.end)), *range(own.start, place + 1)]
+
+
+@for_all(st.lists(any_rows, max_size=9), st.integers(1, 60))
+def test_packs_hold_every_item_once_within_the_budget(items, token_budget):
+    groups = packs(items, token_budget)
+    assert sorted(place for group in groups for place in group) == list(range(len(items)))
+    for group in groups:
+        size = num_packed_tokens([row for place in group for row in items[place]])
+        assert size <= token_budget or len(group) == 1
+
+
+def test_pitfall_10_a_changed_row_of_a_pack_changes_no_other(rt):
+    prompt, other = PROMPTS[0], PROMPTS[1]
+    rows = [
+        Row(prompt=one, completion=given(one, [7, 8, 9, number])) for number, one in enumerate((prompt, prompt, other, other))
+    ]
+    before = logprobs(rt, rows)
+    rows[0] = Row(prompt=prompt, completion=given(prompt, [20, 21, 22, 23]))
+    assert logprobs(rt, rows)[1:] == before[1:]

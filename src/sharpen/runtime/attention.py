@@ -1,5 +1,6 @@
-"""Attention for decoding on a CPU: one query a row against long keys, without copying a key to every query head.
+"""The attention that models run with here: over packs of rows, for decoding on a CPU, and torch's own for all else.
 
+Decoding has one query a row against long keys.
 torch's fused CPU kernel is made for long queries. With one query a row, two batched matrix products over the key/value heads are
 three times as fast (measured in LOG.md), and exact: everything is float32. Longer queries and other devices take torch's kernel.
 
@@ -15,6 +16,9 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from sharpen.runtime.tree_attention import Layout, tree_attention
+from sharpen.runtime.tree_memory import TreeMemory
+
 __all__ = ["ATTENTION"]
 
 ATTENTION = "sharpen"
@@ -29,8 +33,19 @@ def _attention(
     attention_mask: torch.Tensor | None,
     dropout: float = 0.0,
     scaling: float | None = None,
+    layout: Layout | None = None,
+    memory: TreeMemory | None = None,
     **others: Any,  # Any: transformers passes what the model's own attention takes
 ) -> tuple[torch.Tensor, None]:
+    if layout is not None or memory is not None:
+        if others.get("sliding_window") is not None or others.get("position_bias") is not None:
+            raise NotImplementedError("attention over a window or with a bias, over a pack")  # `packs_exactly` says no
+        with torch.autocast(query.device.type, enabled=False):
+            if memory is not None:
+                scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+                return memory.attend(module.layer_idx, query, scale).to(value.dtype), None
+            mixed = tree_attention(*(each[0].transpose(0, 1) for each in (query, key, value)), layout, scaling)
+        return mixed[None], None
     if query.shape[2] != 1 or query.device.type != "cpu" or others.get("position_bias") is not None or torch.is_grad_enabled():
         found: tuple[torch.Tensor, None] = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **others

@@ -1,9 +1,10 @@
 """Log-probabilities of given tokens: the one forward pass that scoring and training share.
 
-Rows are right-padded, so that under causal attention no mask and no position can go wrong: padding comes after every token
-that is read. The head runs only where a token is scored, in chunks that bound memory.
+Rows run as packs, without padding and with each prompt once. Where a model's attention is its own, or a device has no kernel for
+packs, rows are padded on the right, so that under causal attention no mask and no position can go wrong: padding comes after
+every token that is read. Either way the head runs only where a token is scored.
 
-Shapes: R rows, S tokens of prompt and completion, T completion tokens, N scored tokens of all rows, V vocabulary, D width.
+Shapes: R rows, S tokens of prompt and completion, T completion tokens, M scored tokens of all rows, V vocabulary, D width.
 """
 
 from __future__ import annotations
@@ -13,27 +14,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.utils.checkpoint import checkpoint
 
 from sharpen.errors import DataError
+from sharpen.runtime.attention import ATTENTION
+from sharpen.runtime.packing import Encoded, pack_rows, packs
 from sharpen.runtime.rendering import Renderer
+from sharpen.runtime.token_logps import HEAD_CHUNK, token_logps
+from sharpen.runtime.tree_attention import Layout
 from sharpen.types import Row
 
-__all__ = ["Encoded", "Scored", "encode_rows", "forward_rows", "micro_batches"]
-
-_HEAD_CHUNK = 512  # tokens whose logits are held at once: 512 x 49,152 float32 values are 100 MB
-
-
-@dataclass(frozen=True, kw_only=True)
-class Encoded:
-    """A row as ids: P prompt tokens, then T completion tokens, and the temperature of its log-probabilities."""
-
-    prompt_ids: tuple[int, ...]
-    completion_ids: tuple[int, ...]
-    temperature: float
-
-    def __len__(self) -> int:
-        return len(self.prompt_ids) + len(self.completion_ids)
+__all__ = ["ForwardPass", "Scored", "encode_rows", "packs_exactly", "padded_groups"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,10 +56,10 @@ def encode_rows(rows: Sequence[Row], renderer: Renderer, *, at_sampling_temperat
     return encoded
 
 
-def micro_batches(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
+def padded_groups(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
     """Places grouped so that padded tokens stay within the budget: longest first, each group of similar lengths.
 
-    >>> micro_batches([2, 9, 3], 6)
+    >>> padded_groups([2, 9, 3], 6)
     [[1], [2, 0]]
     """
     order = sorted(range(len(lengths)), key=lambda place: (-lengths[place], place))
@@ -82,81 +72,97 @@ def micro_batches(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
     return groups
 
 
-def forward_rows(
-    model: Any,  # a transformers causal LM has no useful static type
-    rows: Sequence[Encoded],
-    *,
-    entropies: bool,
-    split_head: bool,
-    head_chunk: int = _HEAD_CHUNK,
-) -> Scored:
-    """Log-probabilities of each row's completion tokens, with gradient where the context has it.
+@dataclass(frozen=True, kw_only=True)
+class ForwardPass:
+    """How a model is run over rows.
 
-    Args:
-        model: what is run.
-        rows: R rows.
-        entropies: also the entropy of each next-token distribution (nats).
-        split_head: True where the model's logits are exactly its head applied to its last hidden state.
+    Attributes:
+        model: a transformers causal LM.
+        split_head: True where its logits are exactly its head applied to its last hidden state.
+        packed: True where it may run over packs.
+        dtype: of matrix products.
         head_chunk: tokens whose logits are held at once; it changes memory and no number.
     """
-    device = next(model.parameters()).device
-    width = max(len(row) for row in rows)
-    longest = max(len(row.completion_ids) for row in rows)
-    tokens_RS = torch.zeros((len(rows), width), dtype=torch.long)
-    place_N, row_N, column_N, target_N, temperature_N = [], [], [], [], []
-    for number, row in enumerate(rows):
-        tokens_RS[number, : len(row)] = torch.tensor((*row.prompt_ids, *row.completion_ids))
-        start = len(row.prompt_ids) - 1
-        for column, target in enumerate(row.completion_ids):
-            place_N.append(start + column)
-            row_N.append(number)
-            column_N.append(column)
-            target_N.append(target)
-            temperature_N.append(row.temperature)
-    rows_N, places_N = torch.tensor(row_N, device=device), torch.tensor(place_N, device=device)
-    targets_N = torch.tensor(target_N, device=device)
-    temperatures_N1 = torch.tensor(temperature_N, device=device)[:, None]
-    tokens_RS = tokens_RS.to(device)
-    if split_head:
-        hidden = model.base_model(input_ids=tokens_RS, use_cache=False).last_hidden_state
-        picked, head = hidden[rows_N, places_N], model.get_output_embeddings()
-    else:
-        picked, head = model(input_ids=tokens_RS, use_cache=False).logits[rows_N, places_N], torch.nn.Identity()
-    logps_N, entropies_N = _chunked(picked, head, targets_N, temperatures_N1, entropies=entropies, size=head_chunk)
-    index = (rows_N, torch.tensor(column_N, device=device))
-    empty_RT = torch.zeros((len(rows), longest), dtype=torch.float32, device=device)
-    return Scored(
-        logps=empty_RT.index_put(index, logps_N),
-        entropies=empty_RT.index_put(index, entropies_N) if entropies_N is not None else None,
+
+    model: Any  # a transformers causal LM has no useful static type
+    split_head: bool
+    packed: bool
+    dtype: torch.dtype
+    head_chunk: int = HEAD_CHUNK
+
+    def groups(self, items: Sequence[Sequence[Encoded]], token_budget: int) -> list[list[int]]:
+        """Places of items (rows that belong together) that run in one pass, each pass within the budget where an item is."""
+        if self.packed:
+            return packs(items, token_budget)
+        return padded_groups([len(rows) * max(map(len, rows)) for rows in items], token_budget)
+
+    def __call__(self, rows: Sequence[Encoded], *, entropies: bool) -> Scored:
+        """Log-probabilities of each row's completion tokens, with gradient where the context has it.
+
+        Args:
+            rows: R rows.
+            entropies: also the entropy of each next-token distribution (nats).
+        """
+        device = next(self.model.parameters()).device
+        counts = torch.tensor([len(row.completion_ids) for row in rows])
+        row_M = torch.arange(len(rows)).repeat_interleave(counts).to(device)
+        column_M = torch.cat([torch.arange(int(count)) for count in counts]).to(device)
+        targets_M = torch.tensor([token for row in rows for token in row.completion_ids], device=device)
+        temperatures_M = torch.tensor([row.temperature for row in rows], device=device)[row_M]
+        hidden_MD = self._packed(rows, device) if self.packed else self._padded(rows, row_M, column_M)
+        head = self.model.get_output_embeddings() if self.split_head else None
+        dtype = torch.bfloat16 if self.dtype == torch.bfloat16 else None
+        logps_M, entropies_M = token_logps(
+            hidden_MD, head, targets_M, temperatures_M, dtype=dtype, entropies=entropies, chunk=self.head_chunk
+        )
+        empty_RT = torch.zeros((len(rows), int(counts.max())), dtype=torch.float32, device=device)
+        return Scored(
+            logps=empty_RT.index_put((row_M, column_M), logps_M),
+            entropies=empty_RT.index_put((row_M, column_M), entropies_M) if entropies else None,
+        )
+
+    def _packed(self, rows: Sequence[Encoded], device: torch.device) -> torch.Tensor:
+        """[M, D] hidden states that predict the scored tokens, or [M, V] logits where the head is the model's own."""
+        pack = pack_rows(rows)
+        output = self._run(
+            pack.tokens_N[None].to(device),
+            position_ids=pack.positions_N[None].to(device),
+            attention_mask=torch.ones((1, 1, 1, 1), dtype=torch.bool, device=device),  # four dimensions: taken as it is
+            layout=Layout(pack, device),
+        )
+        return output[0].index_select(0, pack.read_M.to(device))
+
+    def _padded(self, rows: Sequence[Encoded], row_M: torch.Tensor, column_M: torch.Tensor) -> torch.Tensor:
+        tokens_RS = torch.zeros((len(rows), max(map(len, rows))), dtype=torch.long)
+        for number, row in enumerate(rows):
+            tokens_RS[number, : len(row)] = torch.tensor((*row.prompt_ids, *row.completion_ids))
+        starts_R = torch.tensor([len(row.prompt_ids) - 1 for row in rows], device=row_M.device)
+        return self._run(tokens_RS.to(row_M.device))[row_M, starts_R[row_M] + column_M]
+
+    def _run(self, tokens: torch.Tensor, **more: Any) -> torch.Tensor:  # Any: what the model's forward takes
+        with torch.autocast(tokens.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16):
+            if self.split_head:
+                hidden: torch.Tensor = self.model.base_model(input_ids=tokens, use_cache=False, **more).last_hidden_state
+                return hidden
+            logits: torch.Tensor = self.model(input_ids=tokens, use_cache=False, **more).logits
+            return logits
+
+
+@torch.no_grad()
+def packs_exactly(model: Any, *, split_head: bool) -> bool:  # Any: as above
+    """Whether the model says the same of rows in a pack as of rows alone: not where its attention is its own or over a window."""
+    if next(model.parameters()).device.type != "cpu" or model.config._attn_implementation != ATTENTION:
+        return False
+    rows = [
+        Encoded(prompt_ids=prompt, completion_ids=completion, temperature=1.0)
+        for prompt, completion in (((1, 2, 3), (3, 0, 2, 1)), ((2, 0), (1, 3, 3)), ((1, 2, 3), (0, 2)), ((1, 2, 3), (1,)))
+    ]
+    alone, packed = (
+        ForwardPass(model=model, split_head=split_head, packed=packed, dtype=torch.float32) for packed in (False, True)
     )
-
-
-def _chunked(
-    picked: torch.Tensor,
-    head: torch.nn.Module,
-    targets_N: torch.Tensor,
-    temperatures_N1: torch.Tensor,
-    *,
-    entropies: bool,
-    size: int,
-) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Head, softmax and pick in chunks; the logits of a chunk are made again in the backward pass, never kept."""
-
-    def one(hidden: torch.Tensor, targets: torch.Tensor, temperatures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        logits = head(hidden).float() / temperatures
-        norm = logits.logsumexp(-1)
-        logps = logits.gather(-1, targets[:, None]).squeeze(-1) - norm
-        if not entropies:
-            return logps, torch.zeros_like(norm)
-        return logps, norm - (logits.softmax(-1) * logits).sum(-1)
-
-    chunks = [slice(start, start + size) for start in range(0, len(targets_N), size)]
-    pieces: list[tuple[torch.Tensor, torch.Tensor]] = []
-    for chunk in chunks:
-        arguments = (picked[chunk], targets_N[chunk], temperatures_N1[chunk])
-        if len(chunks) > 1 and torch.is_grad_enabled():
-            pieces.append(checkpoint(one, *arguments, use_reentrant=False))
-        else:
-            pieces.append(one(*arguments))
-    logps = torch.cat([piece[0] for piece in pieces])
-    return logps, torch.cat([piece[1] for piece in pieces]) if entropies else None
+    try:
+        found = packed(rows, entropies=False).logps
+    except Exception:  # boundary: whatever a model's own code does with arguments that it does not know
+        return False
+    wanted = alone(rows, entropies=False).logps
+    return bool((found - wanted).abs().max() <= 1e-3 * max(1.0, float(wanted.abs().max())))

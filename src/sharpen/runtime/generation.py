@@ -1,21 +1,19 @@
 """Completions from a causal language model: prompts prefilled once, finished rows dropped, free places refilled.
 
-Shapes: R live rows, W columns of key/value memory, V vocabulary entries.
+Shapes: R live rows, V vocabulary entries.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 
 from sharpen.errors import ModelError
 from sharpen.protocols import Request, Sampling
-from sharpen.runtime.cache import RowCache
-from sharpen.runtime.decoding import last_logits, new_cache, prefill
+from sharpen.runtime.decoding import Decoder
 from sharpen.runtime.rendering import Renderer
 from sharpen.runtime.sampler import draw, uniforms
 from sharpen.types import Completion, Segment
@@ -32,6 +30,7 @@ class _Row:
     Attributes:
         context: ids of the prompt and of the partial completion, if any.
         tokens: ids drawn so far.
+        forced: tokens that it gets whatever they are, or None.
     """
 
     place: int
@@ -41,45 +40,53 @@ class _Row:
     tokens: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
     finish: str | None = None
+    forced: int | None = None
 
 
 @torch.no_grad()
 def generate(
-    model: Any,  # a transformers causal LM has no useful static type
+    decoder: Callable[[tuple[int, ...]], Decoder],
     renderer: Renderer,
     requests: Sequence[Request],
     sampling: Sampling,
     *,
     checkpoint: str,
+    device: torch.device,
     max_rows: int,
-    prefill_tokens: int,
-    cache_dtype: torch.dtype,
+    lengths: Sequence[int] | None = None,
 ) -> list[Completion]:
     """One completion per request, in order.
 
-    Rows are refilled from the queue when half of the places are free. The schedule depends on the requests and the weights alone,
-    so the same call gives the same bits.
+    Rows are refilled from the queue when a quarter of the places is free, with whole prompts where they fit. The schedule depends
+    on the requests and the weights alone, so the same call gives the same bits.
 
     Args:
-        model, renderer, requests, sampling: what to run.
+        decoder: makes one, from what all contexts begin with.
+        renderer, requests, sampling: what to run.
         checkpoint: id that the completions carry.
+        device: where the decoder's rows are.
         max_rows: rows in flight at most.
-        prefill_tokens: prompt tokens run forward at once, at most.
-        cache_dtype: of the key/value memory.
+        lengths: tokens that each completion gets exactly, for measurements: stop tokens do not end it; None for natural ends.
 
     Raises:
         DataError: a prompt leaves no room for the answer.
         ModelError: the model's logits are not numbers.
         ValueError: a partial completion cannot be gone on from.
     """
+    if not requests:
+        return []
     waiting = _rows(requests, renderer, sampling)
+    if lengths is not None:
+        for row, length in zip(waiting, lengths, strict=True):
+            row.forced = length
     finished: list[Completion | None] = [None] * len(waiting)
-    batch = _Batch(model, renderer, sampling, cache_dtype)
+    waiting = _neighbours(waiting)
+    batch = _Batch(decoder(_common_beginning([row.context for row in waiting])), renderer, sampling, device)
     while waiting or batch.rows:
-        if waiting and len(batch.rows) <= max_rows // 2:
-            taken = waiting[: max_rows - len(batch.rows)]
+        taken = _next(waiting, max_rows - len(batch.rows), max_rows)
+        if taken:
             waiting = waiting[len(taken) :]
-            batch.admit(taken, prefill_tokens)
+            batch.admit(taken)
         else:
             batch.step()
         for row in batch.retire():
@@ -88,80 +95,68 @@ def generate(
     return [completion for completion in finished if completion is not None]
 
 
-class _Batch:
-    """The rows in flight with their key/value memory, aligned at the right edge."""
+def _neighbours(rows: list[_Row]) -> list[_Row]:
+    """Rows of one context next to each other, in the order of their first."""
+    by_context: dict[tuple[int, ...], list[_Row]] = {}
+    for row in rows:
+        by_context.setdefault(row.context, []).append(row)
+    return [row for same in by_context.values() for row in same]
 
-    def __init__(self, model: Any, renderer: Renderer, sampling: Sampling, dtype: torch.dtype) -> None:  # Any: as above
-        self.model, self.renderer, self.sampling, self.dtype = model, renderer, sampling, dtype
-        self.device = next(model.parameters()).device
-        self.stop_ids = torch.tensor(renderer.stop_ids, device=self.device)
+
+def _next(waiting: list[_Row], free: int, max_rows: int) -> list[_Row]:
+    """The rows to admit now: none until a quarter of the places is free, and no part of a context that fits a little later."""
+    if not waiting or free < max(1, max_rows // 4):
+        return []
+    taken = waiting[:free]
+    if len(taken) == len(waiting) or taken[-1].context != waiting[free].context:
+        return taken
+    whole = [row for row in taken if row.context != taken[-1].context]
+    return whole if whole or free < max_rows else taken
+
+
+def _common_beginning(contexts: list[tuple[int, ...]]) -> tuple[int, ...]:
+    """The longest beginning of all contexts, shorter than each; nothing for one context alone."""
+    first, last = min(contexts), max(contexts)
+    if first == last:
+        return ()
+    same = 0
+    while same < min(len(first), len(last)) and first[same] == last[same]:
+        same += 1
+    return first[: min(same, min(map(len, contexts)) - 1)]
+
+
+class _Batch:
+    """The rows in flight."""
+
+    def __init__(self, decoder: Decoder, renderer: Renderer, sampling: Sampling, device: torch.device) -> None:
+        self.decoder, self.renderer, self.sampling, self.device = decoder, renderer, sampling, device
+        self.stop_ids = torch.tensor(renderer.stop_ids, device=device)
         self.stops = [(stop, renderer.full_text if renderer.spells_special(stop) else renderer.text) for stop in sampling.stop]
         self.rows: list[_Row] = []
-        self.cache: RowCache | None = None
-        self.mask_RW = torch.zeros((0, 0), dtype=torch.long, device=self.device)
-        self.positions_R = torch.zeros(0, dtype=torch.long, device=self.device)
-        self.last_R = torch.zeros(0, dtype=torch.long, device=self.device)
+        self.last_R = torch.zeros(0, dtype=torch.long, device=device)
 
-    def admit(self, rows: list[_Row], prefill_tokens: int) -> None:
-        """Prefill the rows' prompts, each distinct one once, draw their first tokens, and add them to the batch."""
-        contexts: dict[tuple[int, ...], list[_Row]] = {}
-        for row in rows:
-            contexts.setdefault(row.context, []).append(row)
-        by_length = sorted(contexts.items(), key=lambda item: len(item[0]))
-        start = 0
-        while start < len(by_length):
-            end = start + 1
-            while end < len(by_length) and len(by_length[end][0]) * (end + 1 - start) <= prefill_tokens:
-                end += 1
-            self._admit_chunk(by_length[start:end])
-            start = end
-
-    def _admit_chunk(self, contexts: list[tuple[tuple[int, ...], list[_Row]]]) -> None:
-        cache = new_cache(self.model, self.dtype, room=min(64, self.sampling.max_new_tokens))
-        logits_PV, mask = prefill(self.model, [ids for ids, _ in contexts], cache)
-        repeats = torch.tensor([len(rows) for _, rows in contexts], device=self.device)
-        owner_R = torch.arange(len(contexts), device=self.device).repeat_interleave(repeats)
-        new = [row for _, rows in contexts for row in rows]
-        cache.keep(owner_R, 0)
-        mask, positions = mask[owner_R], mask.sum(-1)[owner_R]
-        last = self._draw(logits_PV[owner_R], new)
-        if self.cache is None:
-            self.cache, self.mask_RW, self.positions_R, self.last_R = cache, mask, positions, last
-        else:
-            self.cache.append(cache)
-            width = self.cache.width
-            self.mask_RW = torch.cat([_left_padded(self.mask_RW, width), _left_padded(mask, width)])
-            self.positions_R = torch.cat([self.positions_R, positions])
-            self.last_R = torch.cat([self.last_R, last])
-        self.rows += new
+    def admit(self, rows: list[_Row]) -> None:
+        """Read the rows' prompts, each distinct one once, draw their first tokens, and add them to the batch."""
+        places: dict[tuple[int, ...], int] = {}
+        owners = [places.setdefault(row.context, len(places)) for row in rows]
+        logits_RV = self.decoder.admit(list(places), torch.tensor(owners, device=self.device))
+        self.last_R = torch.cat([self.last_R, self._draw(logits_RV, rows)])
+        self.rows += rows
 
     def step(self) -> None:
         """Run each row's last token forward and draw the next one."""
-        ones = torch.ones((len(self.rows), 1), dtype=torch.long, device=self.device)
-        self.mask_RW = torch.cat([self.mask_RW, ones], dim=1)
-        assert self.cache is not None
-        logits_RV = last_logits(self.model, self.last_R[:, None], self.mask_RW, self.positions_R[:, None], self.cache)
-        self.last_R = self._draw(logits_RV, self.rows)
-        # a finished row runs on until it is dropped, and must not run out of the model's positions
-        self.positions_R = (self.positions_R + 1).clamp(max=self.renderer.max_length - 1)
+        self.last_R = self._draw(self.decoder.step(self.last_R), self.rows)
 
     def retire(self) -> list[_Row]:
         """Take out finished rows, once there are enough of them to be worth a compaction."""
         live = [place for place, row in enumerate(self.rows) if row.finish is None]
-        few_left = len(live) <= _COMPACT_BELOW * len(self.rows)
-        if len(live) == len(self.rows) or not few_left:
+        if len(live) == len(self.rows) or len(live) > _COMPACT_BELOW * len(self.rows):
             return []
         done = [row for row in self.rows if row.finish is not None]
         self.rows = [self.rows[place] for place in live]
-        if not live:
-            self.cache = None
-            return done
-        kept = torch.tensor(live, device=self.device)
-        self.mask_RW, self.positions_R, self.last_R = self.mask_RW[kept], self.positions_R[kept], self.last_R[kept]
-        first = int(self.mask_RW.argmax(-1).min())
-        self.mask_RW = self.mask_RW[:, first:]
-        assert self.cache is not None
-        self.cache.keep(kept, first)
+        kept = torch.tensor(live, dtype=torch.long, device=self.device)
+        self.last_R = self.last_R[kept]
+        self.decoder.keep(kept)
         return done
 
     def _draw(self, logits_RV: torch.Tensor, rows: list[_Row]) -> torch.Tensor:
@@ -183,9 +178,9 @@ class _Batch:
                 )
             row.tokens.append(token)
             row.logprobs.append(logprob)
-            if stops or self._ends_with_stop_string(row):
+            if row.forced is None and (stops or self._ends_with_stop_string(row)):
                 row.finish = "stop"
-            elif len(row.tokens) >= limit:
+            elif len(row.tokens) >= (limit if row.forced is None else row.forced):
                 row.finish = "length"
         return next_R
 
@@ -227,10 +222,6 @@ def _check_partial(prompt_id: str, partial: Completion, renderer: Renderer, samp
             f"a partial completion sampled at temperature {partial.temperature} cannot go on at {sampling.temperature}; "
             "its log-probabilities would be of two kinds"
         )
-
-
-def _left_padded(mask_RW: torch.Tensor, width: int) -> torch.Tensor:
-    return torch.nn.functional.pad(mask_RW, (width - mask_RW.shape[1], 0))
 
 
 def _completion(row: _Row, renderer: Renderer, sampling: Sampling, checkpoint: str) -> Completion:

@@ -10,8 +10,9 @@ import torch
 
 from sharpen.protocols import Request, Sampling, TokenScores
 from sharpen.runtime import weights
-from sharpen.runtime.forward import Encoded, encode_rows, forward_rows, micro_batches
+from sharpen.runtime.forward import encode_rows
 from sharpen.runtime.generation import generate
+from sharpen.runtime.packing import Encoded
 from sharpen.types import Checkpoint, Completion, Prompt, Row
 
 if TYPE_CHECKING:
@@ -36,17 +37,16 @@ class TorchPolicy:
         """One completion per request, in order."""
         runtime = self.runtime
         module = runtime.resident(self.weights).module
-        runtime.check_decoding(module)
+        decoder = runtime.decoder(module)
         with runtime.precision(), weights.cacheable_casts(module):
             return generate(
-                module,
+                decoder,
                 runtime.renderer,
                 requests,
                 sampling,
                 checkpoint=self.weights.id,
+                device=runtime.device,
                 max_rows=runtime.max_rows,
-                prefill_tokens=runtime.token_budget,
-                cache_dtype=torch.bfloat16 if runtime.dtype == "bfloat16" and runtime.device.type != "cpu" else torch.float32,
             )
 
     def score(
@@ -61,12 +61,12 @@ class TorchPolicy:
     def _score_encoded(self, encoded: Sequence[Encoded], *, entropies: bool) -> list[TokenScores]:
         runtime = self.runtime
         module = runtime.resident(self.weights).module
-        split_head = runtime.split_head(module)
+        forward = runtime.forward_pass(module)
         found: dict[int, TokenScores] = {}
         with runtime.precision(), weights.cacheable_casts(module):
-            for places in micro_batches([len(row) for row in encoded], runtime.token_budget):
+            for places in forward.groups([[row] for row in encoded], runtime.token_budget):
                 rows = [encoded[place] for place in places]
-                scored = forward_rows(module, rows, entropies=entropies, split_head=split_head)
+                scored = forward(rows, entropies=entropies)
                 logps = scored.logps.tolist()
                 spread = scored.entropies.tolist() if scored.entropies is not None else None
                 for number, (place, row) in enumerate(zip(places, rows, strict=True)):

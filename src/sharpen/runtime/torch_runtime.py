@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,8 +18,8 @@ from sharpen.errors import ModelError
 from sharpen.identity import code_digest
 from sharpen.protocols import Capability, Objective, Trained, Training
 from sharpen.runtime import adapters, weights
-from sharpen.runtime.decoding import check_decoding
-from sharpen.runtime.forward import Encoded, Scored, encode_rows, forward_rows
+from sharpen.runtime.decoding import Decoder, PaddedDecoder, TreeDecoder, check_decoding
+from sharpen.runtime.forward import ForwardPass, encode_rows, packs_exactly
 from sharpen.runtime.policy import TorchPolicy
 from sharpen.runtime.rendering import Renderer
 from sharpen.runtime.training import check_columns, fit, optimizer_for
@@ -67,13 +68,15 @@ class TorchRuntime:
         self.folder = folder
         self.device = torch.device(weights.best_device() if device == "auto" else device)
         self.dtype = weights.best_dtype(self.device) if dtype == "auto" else dtype
+        if self.device.type == "cpu":
+            weights.keep_freed_memory()
         self.max_resident = max_resident
         self._base = Checkpoint(id=base, uri=str(folder))
         self.renderer: Renderer = weights.load_renderer(folder)
         self.max_rows = 64 if self.device.type == "cpu" else 256
         self.token_budget = 4096 if self.device.type == "cpu" else 16384
         self._residents: OrderedDict[str, _Resident] = OrderedDict()
-        self._split_head: bool | None = None
+        self._forward: ForwardPass | None = None
         self._decodes = False
         self._uris: dict[str, str] = {}
 
@@ -199,7 +202,7 @@ class TorchRuntime:
                 f"lora_rank is {training.lora_rank}, but checkpoint {start.id} has adapters of rank {rank}; "
                 "train with that rank, or start from a checkpoint of full weights"
             )
-        split_head = self.split_head(resident.module)
+        forward = self.forward_pass(resident.module)
         module = resident.module
         if training.lora_rank and rank is None:
             module = adapters.with_lora(module, training.lora_rank, seed)
@@ -207,14 +210,10 @@ class TorchRuntime:
         parameters = adapters.trainable(module, lora=bool(training.lora_rank))
         optimizer = optimizer_for(parameters, training, carried=resident.optimizer if carried else None)
 
-        def forward(batch: Sequence[Encoded], entropies: bool) -> Scored:
-            with self.precision():
-                return forward_rows(module, batch, entropies=entropies, split_head=split_head)
-
         trained = fit(
             parameters,
             optimizer,
-            forward,
+            dataclasses.replace(forward, model=module),
             encoded,
             examples,
             objective,
@@ -278,21 +277,33 @@ class TorchRuntime:
             with torch.autocast(self.device.type, dtype=torch.bfloat16):
                 yield
 
-    def split_head(self, module: Any) -> bool:  # Any: a transformers causal LM
-        """Whether the logits are exactly the head of the last hidden state; tested once on this model."""
-        if self._split_head is None:
-            self._split_head = weights.head_is_plain(module)
-        return self._split_head
+    def forward_pass(self, module: Any) -> ForwardPass:  # Any: a transformers causal LM
+        """How this model runs over rows; tested once on it."""
+        if self._forward is None:
+            split_head = weights.head_is_plain(module)
+            packed = packs_exactly(module, split_head=split_head)
+            dtype = torch.bfloat16 if self.dtype == "bfloat16" else torch.float32
+            self._forward = ForwardPass(model=module, split_head=split_head, packed=packed, dtype=dtype)
+        return dataclasses.replace(self._forward, model=module)
 
-    def check_decoding(self, module: Any) -> None:  # Any: as above
-        """Test once on this model that it can be sampled with rows that come and go.
+    def decoder(self, module: Any) -> Callable[[tuple[int, ...]], Decoder]:  # Any: as above
+        """What makes decoders of this model; tested once on it.
 
         Raises:
-            ModelError: it cannot.
+            ModelError: it cannot be sampled with rows that come and go.
         """
+        length, budget = self.renderer.max_length, self.token_budget
+        dtype = torch.bfloat16 if self.dtype == "bfloat16" and self.device.type != "cpu" else torch.float32
+
+        def make(root: tuple[int, ...]) -> Decoder:
+            if self.forward_pass(module).packed:
+                return TreeDecoder(module, root, budget, length)
+            return PaddedDecoder(module, budget, length, dtype)
+
         if not self._decodes:
-            check_decoding(module)
+            check_decoding(module, make)
             self._decodes = True
+        return make
 
 
 def model_digest(folder: Path) -> str:

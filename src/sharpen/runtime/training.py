@@ -16,7 +16,8 @@ import torch
 
 from sharpen.errors import DivergedError
 from sharpen.protocols import Columns, Objective, Trained, Training
-from sharpen.runtime.forward import Encoded, Scored, micro_batches
+from sharpen.runtime.forward import ForwardPass, Scored
+from sharpen.runtime.packing import Encoded
 from sharpen.types import Example, Row
 
 __all__ = ["check_columns", "fit", "learning_rate_at", "optimizer_for", "plan_steps"]
@@ -29,10 +30,6 @@ class _Item:
     example: Example
     rows: tuple[Encoded, ...]
     numbers: Mapping[str, tuple[tuple[float, ...], ...]]
-
-    @property
-    def width(self) -> int:
-        return max(len(row) for row in self.rows)
 
 
 def plan_steps(num_examples: int, training: Training, seed: int) -> list[list[int]]:
@@ -100,7 +97,7 @@ def check_columns(rows: Sequence[Row], columns: Sequence[str], scored: Mapping[s
 def fit(
     parameters: Sequence[torch.nn.Parameter],
     optimizer: torch.optim.Optimizer,
-    forward: Callable[[Sequence[Encoded], bool], Scored],
+    forward: ForwardPass,
     encoded: Sequence[Encoded],
     examples: Sequence[Example],
     objective: Objective[Any],  # Any: whatever kind of example these are
@@ -115,11 +112,11 @@ def fit(
 
     Args:
         parameters, optimizer: what is trained, and how.
-        forward: from rows (and whether entropies are wanted) to log-probabilities with gradient.
+        forward: from rows to log-probabilities with gradient.
         encoded: every row of every example as ids, in order.
         examples, objective, training: what to minimise.
         scored: by column name, one tuple of T numbers per row.
-        token_budget: padded tokens of a micro-batch at most.
+        token_budget: tokens of a micro-batch at most.
         seed: of the order of examples.
         progress: called with (steps done, steps in all).
 
@@ -138,7 +135,7 @@ def fit(
             group["lr"] = learning_rate_at(number, len(steps), training)
         optimizer.zero_grad(set_to_none=True)
         values = {f"loss/{term}": [0.0, 1.0] for term in counts}
-        for micro in micro_batches([item.width * len(item.rows) for item in batch], token_budget):
+        for micro in forward.groups([item.rows for item in batch], token_budget):
             part = [batch[place] for place in micro]
             found = _backward(part, forward, objective, counts)
             for name, (total, count) in found.items():
@@ -181,13 +178,13 @@ def _items(
 
 def _backward(
     part: Sequence[_Item],
-    forward: Callable[[Sequence[Encoded], bool], Scored],
+    forward: ForwardPass,
     objective: Objective[Any],  # Any: as in `fit`
     counts: Mapping[str, float],
 ) -> dict[str, tuple[float, float]]:
     """Add these examples' share of the batch gradient; return their share of each term, and the metrics."""
     rows = [row for item in part for row in item.rows]
-    found = forward(rows, "entropies" in objective.columns)
+    found = forward(rows, entropies="entropies" in objective.columns)
     columns = _columns(part, found)
     examples = [item.example for item in part]
     totals = objective.totals(examples, columns)

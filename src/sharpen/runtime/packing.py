@@ -1,0 +1,134 @@
+"""Rows as one sequence without padding, in which completions of one prompt share it: P + sum C tokens instead of n (P + C).
+
+A *segment* is a run of tokens that sees itself from its start on. A *branch* is a segment that also sees a whole *trunk*: the
+prompt that it goes on from. Trunks come first, then the branches in the order of their trunks, then rows that share no prompt.
+
+Shapes: N tokens of the pack, M scored tokens of all rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+__all__ = ["Encoded", "Pack", "Span", "num_packed_tokens", "pack_rows", "packs"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoded:
+    """A row as ids: P prompt tokens, then T completion tokens, and the temperature of its log-probabilities."""
+
+    prompt_ids: tuple[int, ...]
+    completion_ids: tuple[int, ...]
+    temperature: float
+
+    def __len__(self) -> int:
+        return len(self.prompt_ids) + len(self.completion_ids)
+
+
+@dataclass(frozen=True)
+class Span:
+    """Tokens `start` to `end` (not included) of a pack."""
+
+    start: int
+    end: int
+
+    def __len__(self) -> int:
+        return self.end - self.start
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pack:
+    """Rows as one sequence.
+
+    Attributes:
+        tokens_N: ids.
+        positions_N: each token's position in its own row.
+        segments: every segment; together they cover the pack.
+        trunks: the segments that branches go on from.
+        branches: for each trunk the tokens of all its branches.
+        read_M: for each scored token, row by row, the place whose hidden state predicts it.
+    """
+
+    tokens_N: torch.Tensor
+    positions_N: torch.Tensor
+    segments: tuple[Span, ...]
+    trunks: tuple[Span, ...]
+    branches: tuple[Span, ...]
+    read_M: torch.Tensor
+
+
+def pack_rows(rows: Sequence[Encoded]) -> Pack:
+    """The rows as one pack. A row's last token predicts nothing, and is left out."""
+    by_prompt: dict[tuple[int, ...], list[int]] = {}
+    for place, row in enumerate(rows):
+        by_prompt.setdefault(row.prompt_ids, []).append(place)
+    shared = {ids: places for ids, places in by_prompt.items() if len(places) > 1}
+    tokens: list[int] = []
+    positions: list[torch.Tensor] = []
+    segments: list[Span] = []
+    reads: dict[int, torch.Tensor] = {}
+
+    def add(ids: Sequence[int], position: int) -> Span:
+        span = Span(len(tokens), len(tokens) + len(ids))
+        tokens.extend(ids)
+        positions.append(torch.arange(position, position + len(ids)))
+        if ids:
+            segments.append(span)
+        return span
+
+    trunks = [add(ids, 0) for ids in shared]
+    branches = []
+    for trunk, (ids, places) in zip(trunks, shared.items(), strict=True):
+        begin = len(tokens)
+        for place in places:
+            branch = add(rows[place].completion_ids[:-1], len(ids))
+            reads[place] = torch.cat([torch.tensor([trunk.end - 1]), torch.arange(branch.start, branch.end)])
+        branches.append(Span(begin, len(tokens)))
+    for ids, places in by_prompt.items():
+        if ids not in shared:
+            whole = add((*ids, *rows[places[0]].completion_ids[:-1]), 0)
+            reads[places[0]] = torch.arange(whole.start + len(ids) - 1, whole.end)
+    return Pack(
+        tokens_N=torch.tensor(tokens),
+        positions_N=torch.cat(positions),
+        segments=tuple(segments),
+        trunks=tuple(trunks),
+        branches=tuple(branches),
+        read_M=torch.cat([reads[place] for place in range(len(rows))]),
+    )
+
+
+def num_packed_tokens(rows: Sequence[Encoded]) -> int:
+    """Tokens that run forward when these rows are one pack."""
+    prompts = {row.prompt_ids for row in rows}
+    return sum(map(len, prompts)) + sum(len(row.completion_ids) - 1 for row in rows)
+
+
+def packs(items: Sequence[Sequence[Encoded]], token_budget: int) -> list[list[int]]:
+    """Places of items in groups whose packs stay within the budget, where one item alone does; items of one prompt together.
+
+    >>> one, other = (Encoded(prompt_ids=(1, 2, ids), completion_ids=(5, 6), temperature=1.0) for ids in (3, 4))
+    >>> packs([[one], [other], [one], [one]], token_budget=6)
+    [[0, 2, 3], [1]]
+    """
+    by_prompt: dict[tuple[int, ...], list[int]] = {}
+    for place, rows in enumerate(items):
+        by_prompt.setdefault(rows[0].prompt_ids, []).append(place)
+    groups: list[list[int]] = []
+    held: set[tuple[int, ...]] = set()
+    size = 0
+    for place in (place for places in by_prompt.values() for place in places):
+        prompts = {row.prompt_ids for row in items[place]}
+        own = sum(len(row.completion_ids) - 1 for row in items[place])
+        new = own + sum(map(len, prompts - held))
+        if groups and size + new <= token_budget:
+            groups[-1].append(place)
+            held |= prompts
+            size += new
+        else:
+            groups.append([place])
+            held, size = prompts, own + sum(map(len, prompts))
+    return groups
