@@ -106,7 +106,7 @@ def needs_of(recipe: Recipe, shape: Shape, *, micro_tokens: int, half: bool) -> 
         a_token = 4 * shape.num_layers * (10 * shape.width + 4 * shape.inner)
         activations = micro_tokens * a_token + 3 * 4 * 512 * shape.vocabulary
         carried = any(step.optimizer == "carried" for step in recipe.steps)
-        disk["three checkpoints"] = 3 * weights * (3 if carried else 1)
+        disk["four checkpoints"] = 4 * weights * (3 if carried else 1)  # incumbent, the one before, a resume point, a candidate
         disk["the exported model"] = weights
     return Needs(memory=memory, activations=activations, disk=disk)
 
