@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -87,6 +88,9 @@ def test_show_tells_the_whole_run(cli_run: CliRun) -> None:
     out = said(f"show {cli_run.folder}")
     assert out.startswith(f"{cli_run.folder}: finished\n")
     assert "rft on tiny: 128 train, 60 gate, 60 final prompts" in out
+    begun = out[out.index("sharpen run") : out.index("\n\n")]
+    assert max(map(len, begun.splitlines())) <= 100
+    assert set(shlex.split(begun.replace("\\\n", ""))) == {"sharpen", *shlex.split(cli_run.command)}  # as a shell reads it
     assert "round 1: held-out" in out
     assert re.search(r"\n  kept \d+, rejected \d+, abstained 0 of 384 sampled\n", out)
     assert re.search(r"completions +[\d,]+ +", out)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +13,7 @@ from typing import Any, TextIO
 from sharpen.report.text import duration
 from sharpen.report.text import visible as marked
 
-__all__ = ["WIDTH", "count", "duration", "one_line", "percent", "say", "say_json", "size", "table", "visible"]
+__all__ = ["WIDTH", "command_lines", "count", "duration", "one_line", "percent", "say", "say_json", "size", "table", "visible"]
 
 WIDTH = 100
 
@@ -49,6 +50,22 @@ def say(text: str = "", *, indent: str = "", hang: str | None = None, file: Text
             break_long_words=False,
         )
         print("\n".join(wrapped), file=file or sys.stdout)
+
+
+def command_lines(command: str, *, width: int = WIDTH) -> str:
+    r"""A command within 100 columns that can be copied whole: a line that goes on ends with a backslash.
+
+    >>> print(command_lines("sharpen run rft --model tiny --instruction 'Say it.'", width=30))
+    sharpen run rft --model tiny \
+      --instruction 'Say it.'
+    """
+    lines = [""]
+    for word in map(shlex.quote, shlex.split(command)):
+        if lines[-1].strip() and len(lines[-1]) + len(word) + 1 > width - 2:
+            lines.append(f"  {word}")
+        else:
+            lines[-1] += f" {word}" if lines[-1].strip() else word
+    return visible(" \\\n".join(lines))
 
 
 def say_json(value: object) -> None:

@@ -11,7 +11,7 @@ from sharpen.advice import advise
 from sharpen.capacity import Needs, check_capacity, free_disk, free_memory, needs_of, shape_of
 from sharpen.cli.build import Built, build
 from sharpen.cli.flags import given_settings
-from sharpen.cli.output import count, duration, percent, say, say_json, size, table, visible
+from sharpen.cli.output import command_lines, count, duration, percent, say, say_json, size, table, visible
 from sharpen.cli.settings import read_settings
 from sharpen.errors import CapacityError
 from sharpen.plan import Headroom, Plan, make_plan
@@ -51,7 +51,7 @@ def plan(words: Sequence[str], flags: Mapping[str, Any], *, as_json: bool) -> No
     print(table(("", ""), _rows(built, found, room)).lstrip("\n"))
     for sentence in advice:
         say(f"\n{sentence}")
-    say(f"\nto start it: {settings.command}")
+    print(f"\nto start it:\n{command_lines(settings.command)}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from sharpen.cli import summary
-from sharpen.cli.output import say, say_json
+from sharpen.cli.output import command_lines, say, say_json
 from sharpen.report import findings, write_report
 from sharpen.run import Run
 
@@ -33,7 +33,7 @@ def show(folder: Path, *, as_json: bool) -> None:
     say(f"{folder}: {state}")
     say(f"{facts['method']} on {facts['task']['name']}: {', '.join(sizes)} prompts")
     if "command" in facts["settings"]:
-        say(f"command: {facts['settings']['command']}")
+        print(f"command:\n{command_lines(facts['settings']['command'])}")
     say()
     for line in summary.rounds(run):
         say(line)
