@@ -14,8 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from cli_runs import TINY, CliRun, sharpen
+from sharpen import Splits, exact, improve, load_model, load_task
 from sharpen.ledger import Ledger
 from sharpen.methods import all_cards, method_names
+from sharpen.methods.rft import rft
 from sharpen.run import Run
 
 COMMANDS = ("run", "plan", "solve", "show", "report", "methods", "export", "audit-verifier", "doctor")
@@ -168,6 +170,19 @@ def test_solve_uses_the_test_time_method_of_a_run(tmp_path: Path) -> None:
     assert "best_of_n" in run.facts["method"]
     run.close()
     assert json.loads(said(f"solve qxv --run {tmp_path / 'run'} --num-samples 2 --json"))[0]["prompt"] == "qxv"
+
+
+def test_a_run_from_python_is_answered_with_and_exported_too(tmp_path: Path) -> None:
+    task = load_task("tiny", splits=Splits(train=64, gate=40, final=0))
+    recipe = rft(exact(ignore_case=False), num_prompts=64, num_samples=4, learning_rate=3e-4)
+    run = improve(recipe, model="tiny", task=task, rounds=1, out=tmp_path / "run", controls=False)
+    assert run.best_id != run.base
+    run.close()
+    assert said(f"solve qxv --run {tmp_path / 'run'}").strip().lower() == "qxv"
+    said(f"export {tmp_path / 'run'} --to {tmp_path / 'model'}")
+    assert (tmp_path / "model" / "config.json").exists()
+    improve(recipe, model=load_model("tiny"), task=task, rounds=1, out=tmp_path / "memory", controls=False).close()
+    assert "was started from Python with a model in memory" in told(f"solve qxv --run {tmp_path / 'memory'}")
 
 
 @pytest.mark.parametrize(

@@ -104,13 +104,24 @@ def settings_of(run: Run) -> Settings:
     """What a run was asked for, with the device, dtype and threads that it was started with.
 
     Raises:
-        ValueError: it was started by a program, which alone knows where its model lies.
+        ValueError: it was started by a program that gave it a model in memory, and alone knows where that lies.
     """
-    recorded = run.facts["settings"].get("settings")
-    if recorded is None:
-        raise ValueError(f"{run.folder} was not started by `sharpen run`, so it does not say where its model lies")
+    recorded = run.facts["settings"].get("settings") or _from_python(run)
     started = {name: run.facts["runtime"][name] for name in _NUMERIC}
     return read_settings({**recorded, **started})
+
+
+def _from_python(run: Run) -> Mapping[str, object]:
+    """Of a run that `improve(model=...)` started, the settings that say how its model is asked."""
+    model, task = run.facts["settings"].get("model"), run.facts["task"]
+    if not isinstance(model, Mapping) or "spec" not in model:
+        raise ValueError(
+            f"{run.folder} was started from Python with a model in memory, so it does not say where that lies; start it with "
+            "improve(model='...'), or use sharpen.export there"
+        )
+    asked = {"model": model["spec"], "max_new_tokens": task["max_new_tokens"]}
+    instruction = task["source"].get("instruction")
+    return asked | ({"instruction": instruction} if instruction is not None else {})
 
 
 def runtime_of(run: Run, settings: Settings, say: Say) -> TorchRuntime:
