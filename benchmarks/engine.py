@@ -26,7 +26,9 @@ from benchmarks.table import show
 from benchmarks.workers import Worker
 from sharpen.loading import resolve_model
 
-__all__ = ["main"]
+__all__ = ["app", "main"]
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 _NATURAL = "100/60/256/8"  # the shape that is also run with natural lengths, and whose update `train_share` is of
 _RESULTS = Path(__file__).parent / "results"
@@ -35,6 +37,7 @@ _CONSOLE = Console(stderr=True)
 Dtype = Literal["auto", "float32", "bfloat16"]
 
 
+@app.command()
 def main(
     shape: Annotated[
         list[str] | None, typer.Option(help="PROMPT/MEAN/LONGEST/SAMPLES in tokens; all four where left out")
@@ -73,7 +76,9 @@ def main(
             scratch=Path(scratch),
             tell=lambda line: _CONSOLE.print(f"{datetime.datetime.now():%H:%M:%S} {line}", markup=False, highlight=False),
         )
-        with Worker(functools.partial(PeakMeter, str(resolved.folder), device, threads), bench.log("peaks")) as meter:
+        with Worker(
+            functools.partial(PeakMeter, str(resolved.folder), device, threads, quick=quick), bench.log("peaks")
+        ) as meter:
             bench.tell("peaks of this machine")
             size, peaks, used = meter.ask(PeakMeter.size), meter.ask(PeakMeter.peaks), meter.ask(PeakMeter.threads)
         candidates = {name: CANDIDATES[name][:1] if quick else CANDIDATES[name] for name in names}
@@ -175,4 +180,4 @@ def _dtype(name: str) -> Dtype:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app()

@@ -53,10 +53,16 @@ class Peaks:
 class PeakMeter:
     """Measures peaks, and knows the model's size; made in a process of its own."""
 
-    def __init__(self, folder: str, device: str, threads: int | None) -> None:
+    def __init__(self, folder: str, device: str, threads: int | None, *, quick: bool = False) -> None:
+        """Get ready.
+
+        Args:
+            quick: a look in a second: less is read, and each time taken once.
+        """
         if threads is not None:
             torch.set_num_threads(threads)
         self.folder, self.device, self.clock = folder, device, Clock(device)
+        self.repeats, self.read_bytes = (1, _READ_BYTES // 8) if quick else (_REPEATS, _READ_BYTES)
 
     def threads(self) -> int:
         """Threads that torch uses."""
@@ -91,15 +97,15 @@ class PeakMeter:
         return Peaks(gemm=gemm, gemms=gemms, read=self._read())
 
     def _read(self) -> float:
-        block = torch.ones(_READ_BYTES // 4, device=self.device)
+        block = torch.ones(self.read_bytes // 4, device=self.device)
         matrix, vector = block.view(-1, 4096), torch.ones(4096, device=self.device)
         ways: Sequence[Callable[[], torch.Tensor]] = (block.sum, lambda: matrix @ vector, block.amax)
-        return max(_READ_BYTES / self._seconds(way) for way in ways)
+        return max(self.read_bytes / self._seconds(way) for way in ways)
 
     def _seconds(self, what: Callable[[], torch.Tensor]) -> float:
         what()
         found = []
-        for _ in range(_REPEATS):
+        for _ in range(self.repeats):
             began = self.clock.now()
             calls = 0
             while (taken := self.clock.now() - began) < 0.1:

@@ -43,7 +43,7 @@ class Settings:
 
     Attributes:
         folder: the model, as transformers reads it.
-        dtype: of matrix products; `auto` lets our runtime choose, and is refused by the peers.
+        dtype: of matrix products; `auto` is for our runtime, which chooses.
         batch: rows of a peer's micro-batch; ours goes by tokens.
         checkpointing: the peer recomputes activations in the backward pass.
         continuous: the peer generates with transformers' continuous batching.
@@ -69,7 +69,7 @@ class Timing:
 
     Attributes:
         seconds: from before the first prompt to after the optimiser's step; `generate_s` and `update_s` are parts of it.
-        generated: tokens sampled; `prompted` and `trained` are those of prompts and of completions in the update.
+        generated: tokens sampled, each trained once.
         cpu_s: processor time that this process took meanwhile.
     """
 

@@ -33,7 +33,7 @@ def show(results: Mapping[str, Any], shapes: Mapping[str, ShapeResult], console:
 
 
 def _table(name: str, shape: ShapeResult) -> Table:
-    table = Table(title=f"{name} (prompt/mean/longest/samples), median seconds and range", title_justify="left")
+    table = Table(title=f"{name} (prompt/mean/longest/samples), seconds: median ± half the range", title_justify="left")
     for column in ("side", *_PHASES, "tokens/s", "memory"):
         table.add_column(column, justify="left" if column == "side" else "right")
     for side, result in shape.sides.items():
@@ -52,7 +52,8 @@ def _table(name: str, shape: ShapeResult) -> Table:
 def _range(seconds: list[float]) -> str:
     if not seconds:
         return ""
-    return f"{statistics.median(seconds):.2f} ({min(seconds):.2f}-{max(seconds):.2f})"
+    middle, half = statistics.median(seconds), (max(seconds) - min(seconds)) / 2
+    return f"{middle:.2f}" if len(seconds) == 1 else f"{middle:.2f} ±{half:.2f}"
 
 
 def _times(speed: float | None) -> str:

@@ -11,7 +11,7 @@ import queue
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -22,6 +22,7 @@ from transformers import TrainerCallback
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
+from benchmarks.continuous import continuous_lengths, memory_of_a_round
 from benchmarks.rows import eos_ids, forced_lengths, padded, rendered
 from benchmarks.shapes import Batch, Work
 from benchmarks.sides import (
@@ -53,7 +54,6 @@ class _Step:
     generate_s: float = 0.0
     ready: float = 0.0
     generated: int = 0
-    turns: int = field(default=0)
 
 
 class Trl:
@@ -166,6 +166,7 @@ class Trl:
             bf16=settings.dtype == "bfloat16",
             gradient_checkpointing=settings.checkpointing,
             use_transformers_continuous_batching=settings.continuous,
+            transformers_continuous_batching_config=memory_of_a_round(works) if settings.device == "cpu" else None,
             model_init_kwargs={"dtype": settings.weights},
             use_cpu=settings.device == "cpu",
             shuffle_dataset=False,
@@ -246,7 +247,7 @@ class Trl:
         if lengths is None:
             yield
         elif self.settings.continuous:
-            with _continuous_lengths(lengths):
+            with continuous_lengths(lengths):
                 yield
         else:
             processor = forced_lengths(work, len(work.prompt_ids[0]), eos_ids(model))
@@ -266,21 +267,6 @@ class _Stops(TrainerCallback):  # type: ignore[misc]  # transformers is untyped 
 
     def on_step_end(self, *args: object, **kwargs: object) -> None:
         self.side.end()
-
-
-@contextlib.contextmanager
-def _continuous_lengths(lengths: Sequence[int]) -> Iterator[None]:
-    """Give each request of continuous batching its own number of tokens; a stop token does not end it."""
-    from transformers.generation.continuous_batching.continuous_api import ContinuousBatchingManager
-
-    add = ContinuousBatchingManager.add_request
-
-    def added(manager: Any, input_ids: list[int], request_id: str, **how: Any) -> Any:  # Any: untyped
-        place = int(request_id.removeprefix("req_"))
-        return add(manager, input_ids, request_id, **{**how, "max_new_tokens": lengths[place], "eos_token_id": -1})
-
-    with mock.patch.object(ContinuousBatchingManager, "add_request", added):
-        yield
 
 
 def _check_lengths(work: Work, completions: Sequence[Sequence[int]]) -> None:
