@@ -118,7 +118,7 @@ class Plain:
             ratio_RT = (logps_RT - logps_RT.detach()).exp()
             gain_RT = torch.minimum(ratio_RT * rows.advantages_R1, ratio_RT.clamp(0.8, 1.2) * rows.advantages_R1)
             loss = -(gain_RT * rows.mask_RT).sum() / num_tokens
-            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), max_grad_norm)
         self.optimizer.step()
 

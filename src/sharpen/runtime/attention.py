@@ -37,15 +37,17 @@ def _attention(
     memory: TreeMemory | None = None,
     **others: Any,  # Any: transformers passes what the model's own attention takes
 ) -> tuple[torch.Tensor, None]:
-    if layout is not None or memory is not None:
+    if memory is not None or layout is not None:
         if others.get("sliding_window") is not None or others.get("position_bias") is not None:
             raise NotImplementedError("attention over a window or with a bias, over a pack")  # `packs_exactly` says no
+        scale = query.shape[-1] ** -0.5 if scaling is None else scaling
         with torch.autocast(query.device.type, enabled=False):
             if memory is not None:
-                scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-                return memory.attend(module.layer_idx, query, scale).to(value.dtype), None
-            mixed = tree_attention(*(each[0].transpose(0, 1) for each in (query, key, value)), layout, scaling)
-        return mixed[None], None
+                layer: int = module.layer_idx  # type: ignore[assignment]  # every attention module of transformers has its number
+                return memory.attend(layer, query, scale).to(value.dtype), None
+            assert layout is not None
+            query_NHD, key_NKD, value_NKD = (each[0].transpose(0, 1) for each in (query, key, value))
+            return tree_attention(query_NHD, key_NKD, value_NKD, layout, scale)[None], None
     if query.shape[2] != 1 or query.device.type != "cpu" or others.get("position_bias") is not None or torch.is_grad_enabled():
         found: tuple[torch.Tensor, None] = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **others

@@ -89,9 +89,10 @@ class TreeDecoder:
         self.memory.begin_step()
         # a finished row runs on until it is dropped, and must not run out of the model's positions
         positions_R = self.positions_R.clamp(max=self.max_length - 1)
+        copies = 2 if len(tokens_R) == 1 else 1  # one row alone would take another kernel, which rounds otherwise
         output = self.model(
-            input_ids=tokens_R[:, None],
-            position_ids=positions_R[:, None],
+            input_ids=tokens_R.repeat(copies)[:, None],
+            position_ids=positions_R.repeat(copies)[:, None],
             attention_mask=_taken_as_it_is(self.device),
             past_key_values=self.memory,
             use_cache=True,
@@ -99,7 +100,7 @@ class TreeDecoder:
         )
         self.memory.end_step()
         self.positions_R = self.positions_R + 1
-        logits_RV: torch.Tensor = output.logits[:, -1]
+        logits_RV: torch.Tensor = output.logits[: len(tokens_R), -1]
         return logits_RV
 
     def keep(self, rows: torch.Tensor) -> None:

@@ -117,8 +117,8 @@ class ForwardPass:
         )
         empty_RT = torch.zeros((len(rows), int(counts.max())), dtype=torch.float32, device=device)
         return Scored(
-            logps=empty_RT.index_put((row_M, column_M), logps_M),
-            entropies=empty_RT.index_put((row_M, column_M), entropies_M) if entropies else None,
+            logps=empty_RT.index_put((row_M, column_M), logps_M.float()),
+            entropies=empty_RT.index_put((row_M, column_M), entropies_M.float()) if entropies else None,
         )
 
     def _packed(self, rows: Sequence[Encoded], device: torch.device) -> torch.Tensor:

@@ -39,7 +39,7 @@ def token_logps(
         chunk: tokens at once; it changes memory and no number.
     """
     weight_VD, bias_V = (head.weight, head.bias) if head is not None else (None, None)
-    found: tuple[torch.Tensor, torch.Tensor] = _TokenLogps.apply(
+    found: tuple[torch.Tensor, torch.Tensor] = _TokenLogps.apply(  # type: ignore[no-untyped-call]  # as torch is
         hidden_MD, weight_VD, bias_V, targets_M, temperatures_M, dtype, entropies, chunk
     )
     return found

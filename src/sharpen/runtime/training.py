@@ -191,7 +191,7 @@ def _backward(
     shares = {term: total / counts[term] for term, total in totals.items() if counts[term] > 0}
     loss = torch.stack(list(shares.values())).sum() if shares else None
     if loss is not None and loss.requires_grad:
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        loss.backward()
     with torch.no_grad():
         metrics = dict(objective.metrics(examples, columns))
     return {**metrics, **{f"loss/{term}": (float(share.detach()), 1.0) for term, share in shares.items()}}

@@ -14,11 +14,13 @@ from dataclasses import dataclass
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
+from sharpen.runtime.tree_attention import wide_dtype
+
 __all__ = ["TreeMemory"]
 
 
 class _Layer(CacheLayerMixin):  # type: ignore[misc]  # transformers has no types
-    """Keys and values of one layer, each at least float32: root [S, L, D], prompts [P, S, W, D], tails [R, S, room, D]."""
+    """Keys and values of one layer, wide: root [S, L, D], prompts [P, S, W, D], tails [R, S, room, D]."""
 
     is_sliding = False
 
@@ -38,12 +40,12 @@ class _Layer(CacheLayerMixin):  # type: ignore[misc]  # transformers has no type
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Note what a pass over prompts made; write what a step made to the end of the tails."""
         if self.memory.reading:
-            dtype = torch.promote_types(value_states.dtype, torch.float32)
+            dtype = wide_dtype(value_states.dtype)
             self.seen = [key_states[0].to(dtype), value_states[0].to(dtype)]
         else:
             rows, ends = self.memory.steps
             for tails, new in zip(self.tails, (key_states, value_states), strict=True):
-                tails[rows, :, ends] = new[:, :, 0].to(tails.dtype)
+                tails[rows, :, ends] = new[: len(rows), :, 0].to(tails.dtype)
         return key_states, value_states
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
@@ -142,12 +144,12 @@ class TreeMemory(Cache):  # type: ignore[misc]  # transformers has no types
         self.reading = True
 
     def attend(self, layer_index: int, query: torch.Tensor, scale: float) -> torch.Tensor:
-        """[R, 1, H, D] what each row reads with its one query [R, H, 1, D]; at least float32 throughout."""
+        """[R, 1, H, D] what each row reads with its one query [R, H, 1, D]."""
         layer = self.row_layers[layer_index]
         (root_k, root_v), (prompt_k, prompt_v) = layer.root, layer.prompts
         tail_k, tail_v = (tails[:, :, : self._width] for tails in layer.tails)
         rows, shared, _, dim = tail_k.shape
-        queries = query.to(tail_k.dtype).mul(scale).reshape(rows, shared, -1, dim)
+        queries = query[:rows].to(tail_k.dtype).mul(scale).reshape(rows, shared, -1, dim)
         assert self._places is not None
         assert self._mask_R11C is not None
         widths = [root_k.shape[1], prompt_k.shape[2], self._width]
@@ -167,7 +169,8 @@ class TreeMemory(Cache):  # type: ignore[misc]  # transformers has no types
         mixed = torch.bmm(of_tail.flatten(0, 1), tail_v.flatten(0, 1)).unflatten(0, (rows, -1))
         mixed += _per_prompt(of_prompt, prompt_v, self._places)
         mixed += torch.matmul(of_root.transpose(0, 1).flatten(1, 2), root_v).unflatten(1, (rows, -1)).transpose(0, 1)
-        return mixed.flatten(1, 2)[:, None]
+        read: torch.Tensor = mixed.flatten(1, 2)[:, None].expand(len(query), -1, -1, -1)
+        return read
 
 
 def _stacked(parts: list[torch.Tensor]) -> torch.Tensor:
@@ -194,4 +197,5 @@ def _per_prompt(values_RSGX: torch.Tensor, matrices_PSXY: torch.Tensor, places: 
     most = places.rows_Pn.shape[1]
     grouped = values_RSGX[places.rows_Pn].transpose(1, 2).flatten(2, 3)  # [P, S, n G, X]
     found = torch.matmul(grouped, matrices_PSXY)
-    return found.unflatten(2, (most, -1)).transpose(1, 2).flatten(0, 1)[places.back_R]
+    mixed_RSGY: torch.Tensor = found.unflatten(2, (most, -1)).transpose(1, 2).flatten(0, 1)[places.back_R]
+    return mixed_RSGY
