@@ -42,10 +42,8 @@ CANDIDATES: Mapping[str, Sequence[Candidate]] = {
         Candidate(name="no checkpointing"),
         Candidate(name="default", checkpointing=True),
         Candidate(name="no checkpointing, batch 16", batch=16),
-        Candidate(name="no checkpointing, batch 32", batch=32),
         Candidate(name="no checkpointing, float32", dtype="float32"),
         Candidate(name="no checkpointing, continuous batching", continuous=True),
-        Candidate(name="no checkpointing, float32, continuous batching", dtype="float32", continuous=True),
         Candidate(name="no checkpointing, bfloat16 weights", weights="bfloat16"),
     ),
     "plain": (

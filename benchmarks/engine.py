@@ -17,13 +17,13 @@ from rich.console import Console
 
 from benchmarks import machine
 from benchmarks.candidates import CANDIDATES, screened
-from benchmarks.limits import ModelSize, PeakMeter, Peaks, decode_bound_s, train_flop
-from benchmarks.results import PEERS, ShapeResult, summary, written
+from benchmarks.limits import ModelSize, PeakMeter, Peaks, best_of, decode_bound_s, train_flop
+from benchmarks.results import PEERS, ShapeResult, SideResult, summary, written
 from benchmarks.runs import Bench, decode_step_s, gate, make_side, rounds
 from benchmarks.shapes import DECODE, SHAPES, Shape, length_plan
 from benchmarks.sides import Settings
 from benchmarks.table import show
-from benchmarks.workers import Worker
+from benchmarks.workers import Worker, WorkerError
 from sharpen.loading import resolve_model
 
 __all__ = ["app", "main"]
@@ -76,29 +76,13 @@ def main(
             scratch=Path(scratch),
             tell=lambda line: _CONSOLE.print(f"{datetime.datetime.now():%H:%M:%S} {line}", markup=False, highlight=False),
         )
-        with Worker(
-            functools.partial(PeakMeter, str(resolved.folder), device, threads, quick=quick), bench.log("peaks")
-        ) as meter:
-            bench.tell("peaks of this machine")
-            size, peaks, used = meter.ask(PeakMeter.size), meter.ask(PeakMeter.peaks), meter.ask(PeakMeter.threads)
-        candidates = {name: CANDIDATES[name][:1] if quick else CANDIDATES[name] for name in names}
-        settings, tried = screened(bench, chosen[0], base, candidates)
-        bench = dataclasses.replace(bench, settings={**bench.settings, **settings})
-        shapes = _timed(bench, chosen, quick=quick)
-        decode = _decode_share(bench, size, peaks)
+        shapes, figures = _measured(bench, base, chosen, names, quick=quick)
+    about = machine.describe(device)
     results = {
         **summary(shapes),
-        "train_share": _train_share(bench, shapes, chosen, size, peaks),
-        "decode_share": decode["share"],
+        **figures,
         "shapes": {name: found.plain() for name, found in shapes.items()},
-        "decode": decode,
-        "peaks": {**asdict(peaks), "model": asdict(size)},
-        "peers": {
-            "screened_on": chosen[0].name,
-            "candidates": tried,
-            "chosen": {name: _plain(settings[name]) for name in settings},
-        },
-        "machine": {**machine.describe(device), "threads": used, "load": asdict(quiet), "loaded": overridden},
+        "machine": {**about, "load": asdict(quiet), "loaded": overridden},
         "run": {
             "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "commit": machine.commit(),
@@ -110,16 +94,49 @@ def main(
             "quick": quick,
         },
     }
-    path = written(results, out, machine.short_name(results["machine"]))
+    path = written(results, out, machine.short_name(about))
     show(results, shapes, Console())
     Console().print(f"written to {path.name}", markup=False, highlight=False)
+
+
+def _measured(
+    bench: Bench, base: Settings, chosen: Sequence[Shape], peers: Sequence[str], *, quick: bool
+) -> tuple[dict[str, ShapeResult], dict[str, Any]]:  # Any: JSON
+    """All timings by shape, and the figures that are not of one shape."""
+    make = functools.partial(PeakMeter, base.folder, base.device, base.threads, quick=quick)
+    with Worker(make, bench.log("peaks")) as meter:
+        bench.tell("peaks of this machine")
+        size, before, used = meter.ask(PeakMeter.size), meter.ask(PeakMeter.peaks), meter.ask(PeakMeter.threads)
+        candidates = {name: CANDIDATES[name][:1] if quick else CANDIDATES[name] for name in peers}
+        settings, tried = screened(bench, chosen[0], base, candidates)
+        bench = dataclasses.replace(bench, settings={**bench.settings, **settings})
+        shapes = _timed(bench, chosen, quick=quick)
+        decode_s, dtype = _decode_step(bench)
+        peaks = best_of(before, meter.ask(PeakMeter.peaks))
+    decode = _decode_figures(decode_s, dtype, size, peaks)
+    return shapes, {
+        "train_share": _train_share(bench, shapes, chosen, size, peaks),
+        "decode_share": decode["share"],
+        "decode": decode,
+        "peaks": {**asdict(peaks), "before": asdict(before), "model": asdict(size)},
+        "peers": {
+            "screened_on": chosen[0].name,
+            "candidates": tried,
+            "chosen": {name: _plain(settings[name]) for name in settings},
+        },
+        "threads": used,
+    }
 
 
 def _timed(bench: Bench, chosen: Sequence[Shape], *, quick: bool) -> dict[str, ShapeResult]:
     found: dict[str, ShapeResult] = {}
     for shape in chosen:
-        batch, equality = gate(bench, shape)
-        results = rounds(bench, shape, natural=shape.name == _NATURAL and not quick, batch=batch)
+        try:
+            batch, equality = gate(bench, shape)
+            results = rounds(bench, shape, natural=shape.name == _NATURAL and not quick, batch=batch)
+        except WorkerError as error:  # ours: a long run keeps what it has
+            found[shape.name] = ShapeResult(sides={name: SideResult(failed=str(error)) for name in bench.settings})
+            continue
         for result in results.values():
             result.equality = equality
         found |= results
@@ -138,17 +155,21 @@ def _train_share(
     return flop / statistics.median(ours.seconds("update")) / peaks.gemm[str(ours.settings["dtype"])]
 
 
-def _decode_share(bench: Bench, size: ModelSize, peaks: Peaks) -> dict[str, Any]:  # Any: JSON
-    """The bound of a decoding step of 64 rows over what ours takes."""
-    shape = DECODE
+def _decode_step(bench: Bench) -> tuple[list[float], str]:
+    """Seconds of our decoding steps, and the dtype of their products."""
     with Worker(functools.partial(make_side, "ours", bench.settings["ours"]), bench.log("ours")) as worker:
-        bench.tell(f"decoding {shape.num_rows} rows")
-        each = worker.ask(functools.partial(decode_step_s, shape=shape, seed=bench.seed, repeats=bench.alternations))
-        dtype = str(worker.ask(_described)["dtype"])
-    context = shape.prompt + (shape.longest + shape.longest // 8) / 2
-    bound = decode_bound_s(size, shape.num_rows, context, num_bytes=_BYTES[dtype], peak=peaks.gemm[dtype], read=peaks.read)
+        bench.tell(f"decoding {DECODE.num_rows} rows")
+        each = worker.ask(functools.partial(decode_step_s, shape=DECODE, seed=bench.seed, repeats=bench.alternations))
+        return each, str(worker.ask(_described)["dtype"])
+
+
+def _decode_figures(each: Sequence[float], dtype: str, size: ModelSize, peaks: Peaks) -> dict[str, Any]:  # Any: JSON
+    """The bound of a decoding step over what ours takes."""
+    context = DECODE.prompt + (DECODE.longest + DECODE.longest // 8) / 2
+    bound = decode_bound_s(size, DECODE.num_rows, context, num_bytes=_BYTES[dtype], peak=peaks.gemm[dtype], read=peaks.read)
     step = statistics.median(each)
-    return {"share": bound / step, "bound_s": bound, "step_s": step, "each_s": each, "rows": shape.num_rows, "context": context}
+    share = bound / step if step > 0 else None
+    return {"share": share, "bound_s": bound, "step_s": step, "each_s": list(each), "rows": DECODE.num_rows, "context": context}
 
 
 def _described(side: Any) -> Mapping[str, object]:  # Any: a side

@@ -1,12 +1,9 @@
-"""Our side: the torch runtime through its public methods, and lengths forced through `generate(lengths=...)`."""
+"""Our side: the torch runtime through its public methods, and lengths forced through `stream(lengths=...)`."""
 
 from __future__ import annotations
 
-import contextlib
-import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from unittest import mock
 
 from benchmarks.shapes import Batch, Work
 from benchmarks.sides import (
@@ -16,16 +13,14 @@ from benchmarks.sides import (
     Memory,
     Settings,
     Timing,
+    baseline_bytes,
     captured_gradient,
-    memory_now,
     optimizer_bytes,
     peak_bytes,
-    reset_peak,
     set_up_torch,
 )
 from sharpen.objectives import PolicyGradient
 from sharpen.protocols import Request, Sampling, Training
-from sharpen.runtime import generation, policy
 from sharpen.runtime.torch_runtime import TorchRuntime, model_digest
 from sharpen.types import Checkpoint, Completion, Rollout, Row, Segment, user
 
@@ -60,9 +55,7 @@ class Ours:
     def prepare(self, works: Sequence[Work]) -> None:
         """Read the weights."""
         self.works = tuple(works)
-        self.runtime.resident(self.current)
-        reset_peak(self.settings.device)
-        self.baseline = memory_now(self.settings.device)
+        self.baseline = baseline_bytes(self.runtime.resident(self.current).module, self.settings.device)
 
     def round(self, place: int) -> Timing:
         """Sample, then train."""
@@ -130,8 +123,8 @@ class Ours:
         prompts = [user(text) for text in work.texts]
         requests = [Request(prompt=prompt, index=index, seed=seed) for prompt in prompts for index in range(work.samples)]
         sampling = Sampling(max_new_tokens=work.max_new_tokens)
-        with _forced(work.lengths):
-            return list(self.runtime.load(self.current).generate(requests, sampling))
+        found = dict(self.runtime.load(self.current).stream(requests, sampling, lengths=work.lengths))
+        return [found[place] for place in range(len(requests))]
 
     def _train(self, work: Work, completions: Sequence[Completion], *, result: str, max_grad_norm: float) -> None:
         rollouts = _rollouts(work, completions)
@@ -163,13 +156,6 @@ class Ours:
             for prompt, ids, logprobs in zip(prompts, batch.completions, batch.logprobs, strict=True)
         ]
         return _rollouts(batch.work, completions)
-
-
-def _forced(lengths: Sequence[int] | None) -> contextlib.AbstractContextManager[object]:
-    """Policies sample completions of these lengths inside the block: `generate` has an argument for it, the public method none."""
-    if lengths is None:
-        return contextlib.nullcontext()
-    return mock.patch.object(policy, "generate", functools.partial(generation.generate, lengths=lengths))
 
 
 def _rollouts(work: Work, completions: Sequence[Completion]) -> list[Rollout]:

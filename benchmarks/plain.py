@@ -18,11 +18,11 @@ from benchmarks.sides import (
     Memory,
     Settings,
     Timing,
+    baseline_bytes,
     captured_gradient,
-    memory_now,
     optimizer_bytes,
     peak_bytes,
-    reset_peak,
+    rows_at_once,
     set_up_torch,
 )
 
@@ -47,8 +47,7 @@ class Plain:
         self.works = tuple(works)
         for work in works:
             rendered(self.tokenizer, work)
-        reset_peak(self.settings.device)
-        self.baseline = memory_now(self.settings.device)
+        self.baseline = baseline_bytes(self.model, self.settings.device)
 
     def round(self, place: int) -> Timing:
         """Sample, then one step."""
@@ -90,7 +89,11 @@ class Plain:
 
     def described(self) -> Mapping[str, str | int | float | bool]:
         """What the loop is set to."""
-        return {"dtype": self.settings.dtype, "batch": self.settings.batch, "attention": self.model.config._attn_implementation}
+        return {
+            "dtype": self.settings.dtype,
+            "batch": rows_at_once(self.settings, self.works),
+            "attention": self.model.config._attn_implementation,
+        }
 
     @torch.no_grad()
     def _sample(self, work: Work) -> list[tuple[int, ...]]:
@@ -123,8 +126,9 @@ class Plain:
         self.optimizer.step()
 
     def _micro_batches(self, work: Work, completions: Sequence[Sequence[int]]) -> Iterator[PaddedRows]:
-        for start in range(0, len(completions), self.settings.batch):
-            places = range(start, min(start + self.settings.batch, len(completions)))
+        size = rows_at_once(self.settings, [work])
+        for start in range(0, len(completions), size):
+            places = range(start, start + size)
             yield padded(work, completions, places, self.settings.device)
 
     def _logprobs(self, rows: PaddedRows) -> torch.Tensor:

@@ -151,14 +151,15 @@ def rounds(bench: Bench, shape: Shape, *, natural: bool, batch: Batch | None) ->
     """Rounds of all sides in turn: with forced lengths, and then with natural ones where asked for.
 
     Args:
-        natural: also let the model end its answers.
+        natural: then once more, with the model ending its answers.
         batch: what scoring is timed on, or None not to time it.
     """
     kinds = ("forced", "natural") if natural else ("forced",)
     with ExitStack() as stack:
         workers = {name: stack.enter_context(_worker(bench, name, bench.settings[name])) for name in bench.settings}
         works = workers["ours"].ask(functools.partial(make_works, shape=shape, seed=bench.seed))
-        order = [works["warm"], *(works[kind] for kind in kinds for _ in range(bench.alternations))]
+        turns = {"forced": bench.alternations, "natural": 1}
+        order = [works["warm"], *(works[kind] for kind in kinds for _ in range(turns[kind]))]
         told, broken = {}, {}
         for name, worker in workers.items():
             bench.tell(f"{shape.name}: {name} gets ready")
@@ -170,8 +171,8 @@ def rounds(bench: Bench, shape: Shape, *, natural: bool, batch: Batch | None) ->
         found = {}
         for number, kind in enumerate(kinds):
             sides = {name: SideResult(settings=told.get(name, {}), failed=broken.get(name)) for name in workers}
-            for turn in range(bench.alternations):
-                place = 1 + number * bench.alternations + turn
+            for turn in range(turns[kind]):
+                place = 1 + number * turns["forced"] + turn
                 for name, worker in workers.items():
                     _turn(bench, worker, sides[name], f"{shape.name}, {kind}: {name}, round {turn + 1}", place, batch)
             for name, worker in workers.items():

@@ -45,6 +45,7 @@ class Settings:
         folder: the model, as transformers reads it.
         dtype: of matrix products; `auto` is for our runtime, which chooses.
         batch: rows of a peer's micro-batch; ours goes by tokens.
+        max_tokens: padded tokens of a peer's micro-batch at most, so that long shapes fit the memory.
         checkpointing: the peer recomputes activations in the backward pass.
         continuous: the peer generates with transformers' continuous batching.
         weights: dtype of a peer's weights, gradients and optimiser state.
@@ -57,6 +58,7 @@ class Settings:
     seed: int = 0
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     batch: int = 8
+    max_tokens: int = 6144
     checkpointing: bool = False
     continuous: bool = False
     weights: Literal["float32", "bfloat16"] = "float32"
@@ -167,6 +169,21 @@ def peak_bytes(device: str) -> int:
         return torch.cuda.max_memory_allocated()
     unit = 1 if sys.platform == "darwin" else 1024
     return _status("VmHWM") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def rows_at_once(settings: Settings, works: Sequence[Work]) -> int:
+    """Rows of a peer's micro-batch: the most that divide the round's, up to `batch` and `max_tokens`."""
+    longest = max(len(ids) + work.max_new_tokens for work in works for ids in work.prompt_ids)
+    most = max(1, min(settings.batch, settings.max_tokens // longest))
+    return max(size for size in range(1, most + 1) if works[0].num_rows % size == 0)
+
+
+def baseline_bytes(module: Any, device: str) -> int:  # Any: a transformers model has no useful static type
+    """Bytes held with the weights, every one of which is read first: a mapped file counts only where it was touched."""
+    for parameter in module.parameters():
+        parameter.detach().sum()
+    reset_peak(device)
+    return memory_now(device)
 
 
 def reset_peak(device: str) -> None:

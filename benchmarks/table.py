@@ -33,7 +33,7 @@ def show(results: Mapping[str, Any], shapes: Mapping[str, ShapeResult], console:
 
 
 def _table(name: str, shape: ShapeResult) -> Table:
-    table = Table(title=f"{name} (prompt/mean/longest/samples), seconds: median ± half the range", title_justify="left")
+    table = Table(title=f"{name} in seconds: median ± half the range", title_justify="left")
     for column in ("side", *_PHASES, "tokens/s", "memory"):
         table.add_column(column, justify="left" if column == "side" else "right")
     for side, result in shape.sides.items():

@@ -32,11 +32,11 @@ from benchmarks.sides import (
     Memory,
     Settings,
     Timing,
+    baseline_bytes,
     captured_gradient,
-    memory_now,
     optimizer_bytes,
     peak_bytes,
-    reset_peak,
+    rows_at_once,
     set_up_torch,
 )
 
@@ -88,8 +88,7 @@ class Trl:
         )
         for work in works:
             rendered(self.trainer.processing_class, work)
-        reset_peak(self.settings.device)
-        self.baseline = memory_now(self.settings.device)
+        self.baseline = baseline_bytes(self.trainer.model, self.settings.device)
         self._watch()
         threading.Thread(target=self._train, daemon=True).start()
 
@@ -107,7 +106,7 @@ class Trl:
                 rows.input_ids,
                 rows.attention_mask,
                 rows.completions_RT.shape[1],
-                batch_size=self.settings.batch,
+                batch_size=rows_at_once(self.settings, [batch.work]),
             )
             logps.tolist()
         return self.clock.now() - began
@@ -144,9 +143,7 @@ class Trl:
 
     def _config(self, works: Sequence[Work]) -> GRPOConfig:
         settings, num_rows = self.settings, works[0].num_rows
-        batch = min(settings.batch, num_rows)
-        if num_rows % batch:
-            raise ValueError(f"{num_rows} rows are no multiple of the batch of {batch}; take a batch that divides them")
+        batch = rows_at_once(settings, works)
         return GRPOConfig(
             output_dir=tempfile.mkdtemp(),
             max_steps=len(works),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
-import sys
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -87,5 +86,3 @@ def _serve(connection: Connection, make: Callable[[], Any], log: str) -> None:  
             except Exception as error:  # boundary: the side's failure is the parent's data
                 traceback.print_exc()
                 connection.send((True, f"{type(error).__name__}: {error}"))
-    sys.stdout.flush()
-    os._exit(0)  # a trainer's thread may still wait for a round that never comes
