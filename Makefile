@@ -20,8 +20,8 @@ quickstart: env
 	@$(BIN)/sharpen run examples/quickstart.yaml
 
 lint: env
-	$(BIN)/ruff check src tests docs examples
-	$(BIN)/ruff format --check src tests docs examples
+	$(BIN)/ruff check src tests docs examples benchmarks
+	$(BIN)/ruff format --check src tests docs examples benchmarks
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

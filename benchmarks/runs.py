@@ -22,6 +22,7 @@ __all__ = ["Bench", "decode_step_s", "gate", "rounds", "screened_s"]
 _CLASSES = {"ours": "benchmarks.ours:Ours", "trl": "benchmarks.trl_peer:Trl", "plain": "benchmarks.plain:Plain"}
 _GATE_PROMPTS = 2  # of the batch on which gradients are compared and scoring is timed
 _WARM_LENGTH = 3
+_SCREEN_LIMIT_S = 300.0  # several times what the slowest usable setting takes on two cores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,8 +211,8 @@ def screened_s(bench: Bench, shape: Shape, name: str, settings: Settings) -> Tim
             works = worker.ask(functools.partial(make_works, shape=shape, seed=bench.seed))
         with _worker(bench, name, settings) as worker:
             worker.ask(functools.partial(prepare, works=[works["warm"], works["forced"]]))
-            worker.ask(functools.partial(round_, place=0))
-            return worker.ask(functools.partial(round_, place=1))
+            worker.ask(functools.partial(round_, place=0), limit_s=_SCREEN_LIMIT_S)
+            return worker.ask(functools.partial(round_, place=1), limit_s=_SCREEN_LIMIT_S)
     except WorkerError as error:
         return str(error)
 

@@ -40,14 +40,17 @@ class Worker(Generic[S]):
         self._process.start()
         other.close()
 
-    def ask(self, question: Callable[[S], T]) -> T:
+    def ask(self, question: Callable[[S], T], *, limit_s: float | None = None) -> T:
         """What the question, a partial of some module's function, gives for the value there.
 
         Raises:
-            WorkerError: it failed, or the process ended.
+            WorkerError: it failed, the process ended, or there is no answer within the limit; then nothing more can be asked.
         """
         try:
             self._connection.send(question)
+            if not self._connection.poll(limit_s):
+                self._process.kill()
+                raise WorkerError(f"no answer within {limit_s:.0f} s")
             failed, answer = self._connection.recv()
         except (EOFError, ConnectionError) as error:
             self._process.join(_JOIN_S)

@@ -5,6 +5,7 @@ import functools
 import json
 import math
 import os
+import time
 
 import numpy as np
 import pytest
@@ -12,8 +13,8 @@ from benchmarks import engine, machine, scaling
 from benchmarks.equality import Equality, compared
 from benchmarks.limits import ModelSize, decode_bound_s, train_flop
 from benchmarks.results import KEYS, ShapeResult, SideResult, ratio, summary, written
-from benchmarks.shapes import SHAPES, Shape, advantages_of, exact_prompts, length_plan, rewards_for
-from benchmarks.sides import Memory, Timing
+from benchmarks.shapes import SHAPES, Shape, Work, advantages_of, exact_prompts, length_plan, rewards_for
+from benchmarks.sides import Memory, Settings, Timing, rows_at_once
 from benchmarks.table import where_a_peer_wins
 from benchmarks.workers import Worker, WorkerError
 from hypothesis import given
@@ -228,6 +229,33 @@ def test_a_worker_answers_tells_failures_and_goes_on(tmp_path):
 def test_a_worker_that_dies_is_told(tmp_path):
     with Worker(dict, tmp_path / "log") as worker, pytest.raises(WorkerError, match="exit code 3"):
         worker.ask(functools.partial(_leave))
+
+
+def test_a_worker_that_does_not_answer_is_ended(tmp_path):
+    with Worker(dict, tmp_path / "log") as worker:
+        worker.ask(len)
+        with pytest.raises(WorkerError, match="no answer within 0 s"):
+            worker.ask(functools.partial(_wait), limit_s=0.2)
+        with pytest.raises(WorkerError, match="exit code"):
+            worker.ask(len)
+
+
+def _wait(_):
+    time.sleep(30)
+
+
+@pytest.mark.parametrize(("batch", "longest", "rows"), [(8, 109, 8), (16, 572, 8), (16, 356, 16), (8, 9999, 1), (12, 10, 8)])
+def test_a_micro_batch_divides_the_round_and_fits(batch, longest, rows):
+    shape = Shape(prompt=1, mean=longest - 1, longest=longest - 1, samples=8, num_prompts=8)
+    work = Work(
+        texts=("a",) * 8,
+        prompt_ids=((1,),) * 8,
+        samples=8,
+        max_new_tokens=shape.longest,
+        lengths=None,
+        rewards=rewards_for(shape, 0),
+    )
+    assert rows_at_once(Settings(folder="", batch=batch), [work]) == rows
 
 
 def _leave(_):
