@@ -1,20 +1,21 @@
 """A policy whose every answer is on file: asked again, it reads; killed half-way, it goes on at the next block.
 
-Sampling runs in numbered blocks of fixed membership, each committed as a whole, because the last bits of a log-probability depend
-on which rows run together. A kill loses at most the block in flight.
+Sampling is filed in numbered blocks of fixed membership, each committed as a whole. Where the last bits of a log-probability depend
+on which rows run together, the rows of a block do, and no others; else all rows are one stream. A kill loses the rows in flight and
+what of their blocks had ended.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sharpen.digest import digest
 from sharpen.errors import DamagedError
 from sharpen.ledger import Ledger
-from sharpen.protocols import Policy, Request, Runtime, Sampling, TokenScores
+from sharpen.protocols import LivePolicy, Request, Runtime, Sampling, TokenScores
 from sharpen.types import Completion, Prompt, Row
 
 __all__ = ["FiledPolicy", "Scope"]
@@ -46,15 +47,19 @@ class FiledPolicy:
     checkpoint: str
     ledger: Ledger
     runtime: Runtime
-    realise: Callable[[str], Policy]
+    realise: Callable[[str], LivePolicy]
     scope: Scope
     on_block: Callable[[int, int, int], None]
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> Sequence[Completion]:
         """One completion per request, in order."""
 
-        def run(block: Sequence[Request]) -> Sequence[Completion]:
-            return self.realise(self.checkpoint).generate(block, sampling)
+        def run(blocks: Sequence[Sequence[Request]]) -> Iterator[tuple[int, Sequence[Completion]]]:
+            policy = self.realise(self.checkpoint)
+            if policy.rows_are_independent:
+                yield from _streamed(policy, blocks, sampling)
+            else:
+                yield from ((number, policy.generate(block, sampling)) for number, block in enumerate(blocks))
 
         def name(request: Request) -> object:
             return (request.prompt.id, request.index, request.seed, request.partial.id if request.partial else None)
@@ -70,9 +75,10 @@ class FiledPolicy:
     ) -> Sequence[TokenScores]:
         """Log-probabilities of each row's completion tokens."""
 
-        def run(block: Sequence[Row]) -> Sequence[TokenScores]:
+        def run(blocks: Sequence[Sequence[Row]]) -> Iterator[tuple[int, Sequence[TokenScores]]]:
             policy = self.realise(self.checkpoint)
-            return policy.score(block, entropies=entropies, at_sampling_temperature=at_sampling_temperature)
+            for number, block in enumerate(blocks):
+                yield number, policy.score(block, entropies=entropies, at_sampling_temperature=at_sampling_temperature)
 
         def name(row: Row) -> object:
             return (row.prompt.id, row.completion.id, row.completion.temperature)
@@ -85,16 +91,18 @@ class FiledPolicy:
     def options(self, prompts: Sequence[Prompt]) -> Sequence[tuple[float, ...]]:
         """For each prompt the summed log-probability of each option."""
 
-        def run(block: Sequence[Prompt]) -> Sequence[tuple[float, ...]]:
-            return self.realise(self.checkpoint).options(block)
+        def run(blocks: Sequence[Sequence[Prompt]]) -> Iterator[tuple[int, Sequence[tuple[float, ...]]]]:
+            policy = self.realise(self.checkpoint)
+            yield from ((number, policy.options(block)) for number, block in enumerate(blocks))
 
         return self._blocks("options", prompts, _prompt_name, None, run, _count, _SCORE_BLOCK)
 
     def embed(self, prompts: Sequence[Prompt]) -> Sequence[tuple[float, ...]]:
         """For each prompt the mean last hidden state."""
 
-        def run(block: Sequence[Prompt]) -> Sequence[tuple[float, ...]]:
-            return self.realise(self.checkpoint).embed(block)
+        def run(blocks: Sequence[Sequence[Prompt]]) -> Iterator[tuple[int, Sequence[tuple[float, ...]]]]:
+            policy = self.realise(self.checkpoint)
+            yield from ((number, policy.embed(block)) for number, block in enumerate(blocks))
 
         return self._blocks("embed", prompts, _prompt_name, None, run, _count, _SCORE_BLOCK)
 
@@ -104,39 +112,39 @@ class FiledPolicy:
         questions: Sequence[T],
         name: Callable[[T], object],
         parameters: object,
-        run: Callable[[Sequence[T]], Sequence[Any]],  # Any: answers of this call's kind
+        run: Callable[[Sequence[Sequence[T]]], Iterator[tuple[int, Sequence[Any]]]],  # Any: answers of this call's kind
         tokens: Callable[[Sequence[T], Sequence[Any]], int],
         size: int,
     ) -> list[Any]:
-        answers: list[Any] = []
-        made = 0
-        for start in range(0, len(questions), size):
-            block = questions[start : start + size]
-            key = digest(call, self.checkpoint, parameters, [name(one) for one in block], self.runtime.identity)
-            found = self._on_file(key)
-            if found is None:
-                began = time.perf_counter()
-                found = list(run(block))
-                count = tokens(block, found)
-                made += count
-                self.ledger.put(
-                    "block",
-                    key,
-                    {
-                        "call": call,
-                        "checkpoint": self.checkpoint,
-                        "round": self.scope.round,
-                        "step": self.scope.step,
-                        "stage": self.scope.stage,
-                        "rows": len(block),
-                        "tokens": count,
-                        "seconds": time.perf_counter() - began,
-                    },
-                    found,
-                )
-            answers += found
-            self.on_block(min(start + size, len(questions)), len(questions), made)
-        return answers
+        """The answers, in order: from file where they are, else made, and each block put on file as soon as it is whole."""
+        blocks = [questions[start : start + size] for start in range(0, len(questions), size)]
+        identity = self.runtime.identity
+        keys = [digest(call, self.checkpoint, parameters, [name(one) for one in block], identity) for block in blocks]
+        answers = {key: self._on_file(key) for key in keys}
+        first = {key: place for place, key in reversed(list(enumerate(keys)))}
+        missing = sorted(first[key] for key, found in answers.items() if found is None)
+        done = len(questions) - sum(len(blocks[place]) for place in missing)
+        if done:
+            self.on_block(done, len(questions), 0)
+        made, began = 0, time.perf_counter()
+        for number, found in run([blocks[place] for place in missing]) if missing else ():
+            place, now = missing[number], time.perf_counter()
+            count = tokens(blocks[place], found)
+            account = {
+                "call": call,
+                "checkpoint": self.checkpoint,
+                "round": self.scope.round,
+                "step": self.scope.step,
+                "stage": self.scope.stage,
+                "rows": len(found),
+                "tokens": count,
+                "seconds": now - began,
+            }
+            self.ledger.put("block", keys[place], account, found)
+            answers[keys[place]] = list(found)
+            made, done, began = made + count, done + len(found), now
+            self.on_block(done, len(questions), made)
+        return [answer for key in keys for answer in answers[key] or ()]
 
     def _on_file(self, key: str) -> list[Any] | None:  # Any: as above
         entry = self.ledger.get("block", key)
@@ -146,6 +154,19 @@ class FiledPolicy:
             return self.ledger.items(entry)
         except DamagedError:
             return None  # withdrawn and recorded by the ledger; made again now
+
+
+def _streamed(
+    policy: LivePolicy, blocks: Sequence[Sequence[Request]], sampling: Sampling
+) -> Iterator[tuple[int, Sequence[Completion]]]:
+    """Blocks as they become whole, all of whose rows run as one stream."""
+    owners = [(number, place) for number, block in enumerate(blocks) for place in range(len(block))]
+    found: list[dict[int, Completion]] = [{} for _ in blocks]
+    for position, completion in policy.stream([request for block in blocks for request in block], sampling):
+        number, place = owners[position]
+        found[number][place] = completion
+        if len(found[number]) == len(blocks[number]):
+            yield number, [found[number][place] for place in range(len(blocks[number]))]
 
 
 def _prompt_name(prompt: Prompt) -> object:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
@@ -19,6 +19,7 @@ __all__ = [
     "Capability",
     "Columns",
     "Gate",
+    "LivePolicy",
     "Objective",
     "Policy",
     "Request",
@@ -116,6 +117,19 @@ class Policy(Protocol):
 
     def embed(self, prompts: Sequence[Prompt]) -> Sequence[tuple[float, ...]]:
         """For each prompt the mean last hidden state."""
+        ...
+
+
+class LivePolicy(Policy, Protocol):
+    """A policy as its runtime gives it: it also says what it has as soon as it has it."""
+
+    @property
+    def rows_are_independent(self) -> bool:
+        """Whether a completion is the same, to the bit, whatever runs with it."""
+        ...
+
+    def stream(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
+        """The place of a request and its completion, for one after another as they end."""
         ...
 
 
@@ -343,7 +357,7 @@ class Runtime(Protocol):
         """Whether these weights are in memory now."""
         ...
 
-    def load(self, checkpoint: Checkpoint) -> Policy:
+    def load(self, checkpoint: Checkpoint) -> LivePolicy:
         """The policy of a checkpoint that is in memory or has a uri.
 
         Raises:

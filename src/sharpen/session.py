@@ -22,7 +22,7 @@ from sharpen.filed import FiledPolicy, Scope
 from sharpen.ledger import Ledger
 from sharpen.ledger.codec import to_plain
 from sharpen.parts import Part, Step, objective_key
-from sharpen.protocols import Policy, Runtime
+from sharpen.protocols import LivePolicy, Policy, Runtime
 from sharpen.tasks import Task
 from sharpen.types import Checkpoint, Example, Group, Report, Row
 
@@ -179,7 +179,7 @@ class Session:
             on_block=on_block,
         )
 
-    def realise(self, checkpoint: str) -> Policy:
+    def realise(self, checkpoint: str) -> LivePolicy:
         """The policy itself: from memory, from disk, or trained again from filed examples."""
         return self.runtime.load(self.available(checkpoint))
 

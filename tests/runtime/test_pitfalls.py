@@ -79,7 +79,7 @@ def test_pitfall_08_sampled_ids_are_the_ids_that_are_filed_scored_and_trained_on
 
 
 def test_pitfall_14_the_bfloat16_mismatch_is_small_and_measured(folder):
-    """Sampler against scorer, and against float32: mean |difference| below 0.03 nats, mean ratio within 0.005 of 1."""
+    """Sampler against scorer, to the last bits where rows are independent, and against float32: on average below 0.03 nats."""
     rough = runtime(folder, dtype="bfloat16")
     asked = requests(PROMPTS, 16)
     made = sample(rough, asked)
@@ -88,10 +88,12 @@ def test_pitfall_14_the_bfloat16_mismatch_is_small_and_measured(folder):
     differences = [
         b - a for one, other in zip(sampler, logprobs(rough, rows), strict=True) for a, b in zip(one, other, strict=True)
     ]
+    if rough.rows_are_independent(rough.resident(rough.base).module):
+        assert max(map(abs, differences)) < 1e-5
     full = logprobs(runtime(folder), rows)
     rounding = [b - a for one, other in zip(sampler, full, strict=True) for a, b in zip(one, other, strict=True)]
     for found in (differences, rounding):
-        assert 0 < sum(map(abs, found)) / len(found) < 0.03
+        assert sum(map(abs, found)) / len(found) < 0.03
         assert sum(map(math.exp, found)) / len(found) == pytest.approx(1.0, abs=0.005)
     rollouts = [
         Rollout(row=dataclasses.replace(row, advantages=(1.0,) * len(row.completion.token_ids)), reward=1.0, group="g")
@@ -101,6 +103,18 @@ def test_pitfall_14_the_bfloat16_mismatch_is_small_and_measured(folder):
     assert done.metrics["ratio"] == pytest.approx(1.0, abs=0.005)
     assert done.metrics["kl_sampler_k3"] < 0.001
     assert all(value.dtype.itemsize == 4 for value in weights_of(rough, held("trained")).values())
+
+
+def test_pitfall_14_in_bfloat16_a_sample_is_the_same_to_the_bit_whatever_runs_with_it(folder):
+    rt = runtime(folder, dtype="bfloat16")
+    if not rt.rows_are_independent(rt.resident(rt.base).module):
+        pytest.skip("this processor's bfloat16 products depend on the number of rows")
+    asked = requests(PROMPTS, 6)
+    together = sample(rt, asked, max_new_tokens=20)
+    assert [sample(rt, [one], max_new_tokens=20)[0] for one in asked] == together
+    rt.max_rows = 5
+    assert sample(rt, asked[::-1], max_new_tokens=20)[::-1] == together
+    assert runtime(folder).rows_are_independent(rt.resident(rt.base).module) is False  # float32 says no
 
 
 def test_pitfall_15_bfloat16_copies_of_weights_do_not_outlive_them(folder):

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import pickle
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import sharpen
+from sharpen.capacity import shape_of
 from sharpen.errors import ModelError
+from sharpen.loading import load_model
 from sharpen.objectives import NLL
 from sharpen.runtime import weights
 from sharpen.runtime.torch_runtime import TorchRuntime, model_digest
@@ -270,6 +273,53 @@ def test_a_models_own_code_is_not_run(tmp_path, folders):
     assert not witness.exists()
 
 
+OWN_CODE = """
+from transformers import LlamaConfig, LlamaForCausalLM
+
+class OwnConfig(LlamaConfig):
+    model_type = "own"
+
+class OwnModel(LlamaForCausalLM):
+    config_class = OwnConfig
+"""
+
+
+@pytest.fixture
+def own_code(tmp_path, folders, monkeypatch):
+    """A model folder that transformers cannot read without the folder's own code."""
+    monkeypatch.setenv("SHARPEN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+    monkeypatch.setattr("sys.path", [*sys.path])  # transformers adds that folder
+    folder = tmp_path / "model_with_code"
+    shutil.copytree(folders["llama"], folder)
+    (folder / "own.py").write_text(OWN_CODE)
+    config = json.loads((folder / "config.json").read_text())
+    auto_map = {"AutoConfig": "own.OwnConfig", "AutoModelForCausalLM": "own.OwnModel"}
+    (folder / "config.json").write_text(json.dumps({**config, "model_type": "own", "auto_map": auto_map}))
+    return folder
+
+
+def test_a_models_own_code_runs_where_the_user_allows_it(tmp_path, own_code):
+    with pytest.raises(ModelError, match="pass --trust-remote-code"):
+        load_model(str(own_code))
+    rt = load_model(str(own_code), trust_remote_code=True, device="cpu", dtype="float32")
+    assert shape_of(own_code, rt.num_parameters, remote_code=True).num_layers > 0
+    before = sample(rt, requests(PROMPTS[:1]))
+    assert type(rt.resident(rt.base).module).__name__ == "OwnModel"
+    rt.export(rt.base, tmp_path / "exported")
+    again = load_model(str(tmp_path / "exported"), trust_remote_code=True, device="cpu", dtype="float32")
+    assert [one.token_ids for one in sample(again, requests(PROMPTS[:1]))] == [one.token_ids for one in before]
+
+
+def test_own_code_that_fails_is_told_in_one_sentence(own_code):
+    (own_code / "own.py").write_text(
+        OWN_CODE + "    def __init__(self, config): raise TypeError('made for another transformers')"
+    )
+    rt = load_model(str(own_code), trust_remote_code=True, device="cpu", dtype="float32")
+    with pytest.raises(ModelError, match="cannot load a causal language model .* made for another transformers"):
+        sample(rt, requests(PROMPTS[:1]))
+
+
 def test_nothing_in_the_package_can_unpickle():
     """No pickle, no torch.load, no numpy pickles, nowhere in the source."""
     root = Path(sharpen.__file__).parent
@@ -286,8 +336,11 @@ def test_nothing_in_the_package_can_unpickle():
                 assert isinstance(node.value, ast.Constant), path
                 assert node.value.value is False, path
             if isinstance(node, ast.keyword) and node.arg == "trust_remote_code" and "runtime" in path.parts:
-                assert isinstance(node.value, ast.Constant), path
-                assert node.value.value is False, path
+                assert ast.unparse(node.value) == "remote_code", f"{path}: only what the user allowed"
+            if isinstance(node, ast.FunctionDef) and "runtime" in path.parts:
+                defaults = dict(zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True))
+                allowed = [value for one, value in defaults.items() if one.arg == "remote_code" and value is not None]
+                assert all(ast.unparse(value) == "False" for value in allowed), f"{path}: never unasked"
 
 
 def test_a_model_that_names_no_stop_token_is_refused(tmp_path):
@@ -400,6 +453,7 @@ def test_facts_about_a_folder(folder, rt):
         assert rt.num_parameters == sum(file.get_tensor(name).numel() for name in file.keys())  # noqa: SIM118  # no mapping
     assert rt.max_length == 128
     assert rt.block_size == 2 * rt.max_rows
+    assert runtime(folder, dtype="bfloat16").block_size == rt.max_rows
     assert model_digest(folder) == model_digest(folder)
     assert weights.file_digest(folder / "config.json") == weights.file_digest(folder / "config.json")
     assert weights.best_device() in ("cpu", "cuda", "mps")

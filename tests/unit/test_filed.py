@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from sharpen.filed import FiledPolicy, Scope
 from sharpen.ledger import Ledger
-from sharpen.protocols import Policy, Request, Sampling, TokenScores
+from sharpen.protocols import LivePolicy, Request, Sampling, TokenScores
 from sharpen.types import Completion, Prompt, Row, Segment, user
 
 _BLOCK = 4
@@ -31,6 +31,7 @@ class Speller:
     checkpoint: str = "c"
     asked: list[tuple[str, int]] = field(default_factory=list)
     ends_at_call: int | None = None
+    rows_are_independent: bool = False
 
     def _ask(self, what: str, count: int) -> None:
         if self.ends_at_call is not None and len(self.asked) == self.ends_at_call:
@@ -40,6 +41,12 @@ class Speller:
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> Sequence[Completion]:
         self._ask("generate", len(requests))
         return [self._completion(request, sampling) for request in requests]
+
+    def stream(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[tuple[int, Completion]]:
+        """Short answers first, so that blocks do not become whole in order."""
+        for place in sorted(range(len(requests)), key=lambda place: (len(requests[place].prompt.text), -place)):
+            self._ask("stream", 1)
+            yield place, self._completion(requests[place], sampling)
 
     def _completion(self, request: Request, sampling: Sampling) -> Completion:
         before = request.partial.token_ids if request.partial else ()
@@ -81,7 +88,7 @@ class Place:
 def _filed(
     ledger: Ledger, policy: Speller, *, place: Place | None = None, told: list[tuple[int, int, int]] | None = None
 ) -> FiledPolicy:
-    def realise(checkpoint: str) -> Policy:
+    def realise(checkpoint: str) -> LivePolicy:
         assert checkpoint == policy.checkpoint
         return policy
 
@@ -113,7 +120,26 @@ def test_what_was_answered_is_read_in_order(tmp_path: Path) -> None:
         again = _filed(ledger, policy, told=told).generate(requests, Sampling(max_new_tokens=3))
     assert again == first
     assert len(policy.asked) == 3
-    assert told == [(4, 10, 0), (8, 10, 0), (10, 10, 0)]
+    assert told == [(10, 10, 0)]
+
+
+def test_independent_rows_run_as_one_stream_and_each_block_is_filed_when_it_is_whole(tmp_path: Path) -> None:
+    requests = [Request(prompt=user("x" * (1 + number * 7 % 10)), index=number, seed=7) for number in range(10)]
+    told: list[tuple[int, int, int]] = []
+    with Ledger(tmp_path / "whole") as ledger:
+        whole = _filed(ledger, Speller(rows_are_independent=True), told=told).generate(requests, Sampling())
+    assert [completion.index for completion in whole] == list(range(10))
+    assert [done for done, _, _ in told] == [2, 6, 10]
+    for ends_at_call in range(10):
+        folder = tmp_path / str(ends_at_call)
+        killed = Speller(rows_are_independent=True, ends_at_call=ends_at_call)
+        with Ledger(folder) as ledger, pytest.raises(Killed):
+            _filed(ledger, killed).generate(requests, Sampling())
+        again = Speller(rows_are_independent=True)
+        with Ledger(folder) as ledger:
+            assert _filed(ledger, again).generate(requests, Sampling()) == whole
+        on_file = sum(size for size, last in ((2, 6), (4, 7)) if ends_at_call > last)  # the calls that ended them
+        assert len(again.asked) == 10 - on_file
 
 
 def test_a_kill_loses_the_block_in_flight_alone(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ Shapes: R live rows, V vocabulary entries.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -18,7 +18,7 @@ from sharpen.runtime.rendering import Renderer
 from sharpen.runtime.sampler import draw, uniforms
 from sharpen.types import Completion, Segment
 
-__all__ = ["generate"]
+__all__ = ["stream"]
 
 _COMPACT_BELOW = 0.85  # live share under which rows are dropped: a compaction copies the memory once
 
@@ -43,8 +43,7 @@ class _Row:
     forced: int | None = None
 
 
-@torch.no_grad()
-def generate(
+def stream(
     decoder: Callable[[tuple[int, ...]], Decoder],
     renderer: Renderer,
     requests: Sequence[Request],
@@ -54,8 +53,8 @@ def generate(
     device: torch.device,
     max_rows: int,
     lengths: Sequence[int] | None = None,
-) -> list[Completion]:
-    """One completion per request, in order.
+) -> Iterator[tuple[int, Completion]]:
+    """The place of a request and its completion, for one after another as they end.
 
     Rows are refilled from the queue when a quarter of the places is free, with whole prompts where they fit. The schedule depends
     on the requests and the weights alone, so the same call gives the same bits.
@@ -74,13 +73,12 @@ def generate(
         ValueError: a partial completion cannot be gone on from.
     """
     if not requests:
-        return []
-    waiting = _rows(requests, renderer, sampling)
+        return
+    rows = _rows(requests, renderer, sampling)
     if lengths is not None:
-        for row, length in zip(waiting, lengths, strict=True):
+        for row, length in zip(rows, lengths, strict=True):
             row.forced = length
-    finished: list[Completion | None] = [None] * len(waiting)
-    waiting = _neighbours(waiting)
+    waiting = _neighbours(rows)
     batch = _Batch(decoder(_common_beginning([row.context for row in waiting])), renderer, sampling, device)
     while waiting or batch.rows:
         taken = _next(waiting, max_rows - len(batch.rows), max_rows)
@@ -90,9 +88,7 @@ def generate(
         else:
             batch.step()
         for row in batch.retire():
-            finished[row.place] = _completion(row, renderer, sampling, checkpoint)
-    assert all(completion is not None for completion in finished)
-    return [completion for completion in finished if completion is not None]
+            yield row.place, _completion(row, renderer, sampling, checkpoint)
 
 
 def _neighbours(rows: list[_Row]) -> list[_Row]:

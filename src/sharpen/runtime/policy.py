@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ import torch
 from sharpen.protocols import Request, Sampling, TokenScores
 from sharpen.runtime import weights
 from sharpen.runtime.forward import encode_rows
-from sharpen.runtime.generation import generate
+from sharpen.runtime.generation import stream
 from sharpen.runtime.packing import Encoded
 from sharpen.types import Checkpoint, Completion, Prompt, Row
 
@@ -33,13 +33,26 @@ class TorchPolicy:
         """Id of the weights."""
         return self.weights.id
 
+    @property
+    def rows_are_independent(self) -> bool:
+        """Whether a completion is the same, to the bit, whatever runs with it."""
+        return self.runtime.rows_are_independent(self.runtime.resident(self.weights).module)
+
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> Sequence[Completion]:
         """One completion per request, in order."""
+        found = dict(self.stream(requests, sampling))
+        return [found[place] for place in range(len(requests))]
+
+    @torch.no_grad()
+    def stream(
+        self, requests: Sequence[Request], sampling: Sampling, *, lengths: Sequence[int] | None = None
+    ) -> Iterator[tuple[int, Completion]]:
+        """The place of a request and its completion, for one after another as they end; `lengths` as in `generation.stream`."""
         runtime = self.runtime
         module = runtime.resident(self.weights).module
         decoder = runtime.decoder(module)
         with runtime.precision(), weights.cacheable_casts(module):
-            return generate(
+            yield from stream(
                 decoder,
                 runtime.renderer,
                 requests,
@@ -47,6 +60,7 @@ class TorchPolicy:
                 checkpoint=self.weights.id,
                 device=runtime.device,
                 max_rows=runtime.max_rows,
+                lengths=lengths,
             )
 
     def score(

@@ -20,6 +20,7 @@ from sharpen.protocols import Capability, Objective, Trained, Training
 from sharpen.runtime import adapters, weights
 from sharpen.runtime.decoding import Decoder, PaddedDecoder, TreeDecoder, check_decoding
 from sharpen.runtime.forward import ForwardPass, encode_rows, packs_exactly
+from sharpen.runtime.independence import rows_are_independent
 from sharpen.runtime.policy import TorchPolicy
 from sharpen.runtime.rendering import Renderer
 from sharpen.runtime.training import check_columns, fit, optimizer_for
@@ -52,6 +53,7 @@ class TorchRuntime:
         dtype: Literal["auto", "float32", "bfloat16"] = "auto",
         threads: int | None = None,
         max_resident: int = 2,
+        remote_code: bool = False,
     ) -> None:
         """Load the model's tokenizer; weights are read when first asked for.
 
@@ -62,21 +64,24 @@ class TorchRuntime:
             dtype: of matrix products; weights and optimiser state are always float32. `auto` takes bfloat16 where it is faster.
             threads: CPU threads; None leaves torch's choice. Recorded: they can change the last bits.
             max_resident: checkpoints in memory at most, beside unsaved ones.
+            remote_code: let Python code of the folder's own run.
         """
         if threads is not None:
             torch.set_num_threads(threads)
         self.folder = folder
+        self.remote_code = remote_code
         self.device = torch.device(weights.best_device() if device == "auto" else device)
         self.dtype = weights.best_dtype(self.device) if dtype == "auto" else dtype
         if self.device.type == "cpu":
             weights.keep_freed_memory()
         self.max_resident = max_resident
         self._base = Checkpoint(id=base, uri=str(folder))
-        self.renderer: Renderer = weights.load_renderer(folder)
+        self.renderer: Renderer = weights.load_renderer(folder, remote_code=remote_code)
         self.max_rows = 64 if self.device.type == "cpu" else 256
         self.token_budget = 4096 if self.device.type == "cpu" else 16384
         self._residents: OrderedDict[str, _Resident] = OrderedDict()
         self._forward: ForwardPass | None = None
+        self._independent: bool | None = None
         self._decodes = False
         self._uris: dict[str, str] = {}
 
@@ -87,8 +92,9 @@ class TorchRuntime:
 
     @property
     def block_size(self) -> int:
-        """Twice the rows in flight: few enough that a kill costs little, enough that places are refilled."""
-        return 2 * self.max_rows
+        """The rows in flight, where blocks are only filed together; else twice as many, so that places are refilled."""
+        streams = self.dtype == "bfloat16" and self.device.type == "cpu"
+        return self.max_rows if streams else 2 * self.max_rows
 
     @property
     def num_parameters(self) -> int:
@@ -159,7 +165,7 @@ class TorchRuntime:
             return self._residents[checkpoint.id]
         uri = self._uri(checkpoint)
         self._make_room()
-        module, optimizer = weights.load_module(self.folder, Path(uri), self.device)
+        module, optimizer = weights.load_module(self.folder, Path(uri), self.device, remote_code=self.remote_code)
         self._residents[checkpoint.id] = _Resident(module=module, optimizer=optimizer, uri=uri)
         return self._residents[checkpoint.id]
 
@@ -245,7 +251,7 @@ class TorchRuntime:
 
     def export(self, checkpoint: Checkpoint, folder: Path) -> None:
         """Write a folder that plain transformers loads: LoRA merged, tokenizer and template beside the weights."""
-        weights.export_module(self.resident(checkpoint).module, self.folder, folder)
+        weights.export_module(self.resident(checkpoint).module, self.folder, folder, remote_code=self.remote_code)
 
     def average(self, shares: Mapping[str, float], result: str, checkpoints: Sequence[Checkpoint]) -> None:
         """Hold the weighted average of checkpoints under a new id, adapters merged.
@@ -264,7 +270,7 @@ class TorchRuntime:
             for key, value in adapters.merged_state(self.resident(by_id[name]).module).items():
                 sums[key] = sums[key] + share * value if key in sums else share * value
         self._make_room()
-        module = weights.new_module(self.folder, self.device)
+        module = weights.new_module(self.folder, self.device, remote_code=self.remote_code)
         module.load_state_dict(sums)
         self._residents[result] = _Resident(module=module)
 
@@ -285,6 +291,13 @@ class TorchRuntime:
             dtype = torch.bfloat16 if self.dtype == "bfloat16" else torch.float32
             self._forward = ForwardPass(model=module, split_head=split_head, packed=packed, dtype=dtype)
         return dataclasses.replace(self._forward, model=module)
+
+    def rows_are_independent(self, module: Any) -> bool:  # Any: as above
+        """Whether what this model says of a row is the same, to the bit, whatever runs with it; tried once on it."""
+        if self._independent is None:
+            forward = self.forward_pass(module)
+            self._independent = forward.packed and rows_are_independent(module, forward.dtype)
+        return self._independent
 
     def decoder(self, module: Any) -> Callable[[tuple[int, ...]], Decoder]:  # Any: as above
         """What makes decoders of this model; tested once on it.

@@ -84,16 +84,16 @@ def keep_freed_memory() -> None:
         mallopt(_M_TOP_PAD, 2**26)
 
 
-def load_renderer(folder: Path) -> Renderer:
-    """The folder's tokenizer with its stop tokens and context length.
+def load_renderer(folder: Path, *, remote_code: bool = False) -> Renderer:
+    """The folder's tokenizer with its stop tokens and context length; `remote_code` lets the folder's own Python code run.
 
     Raises:
         ModelError: the folder has no tokenizer, or names no stop token.
     """
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True).get_text_config()
-    except (OSError, ValueError) as error:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=remote_code, local_files_only=True)
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=remote_code, local_files_only=True).get_text_config()
+    except _unreadable(remote_code) as error:
         raise ModelError(f"cannot read a tokenizer and configuration from {folder}: {error}") from error
     named: list[int] = []
     if (folder / "generation_config.json").exists():
@@ -120,6 +120,11 @@ def _max_length(config: Any, tokenizer: Any, folder: Path) -> int:  # Any: trans
     return length
 
 
+def _unreadable(remote_code: bool) -> tuple[type[Exception], ...]:
+    """What reading a model folder may raise: anything, where the folder's own code runs."""
+    return (Exception,) if remote_code else (OSError, ValueError, RuntimeError, SafetensorError)
+
+
 def _ids(value: int | Sequence[int] | None) -> list[int]:
     if value is None:
         return []
@@ -139,8 +144,10 @@ def quiet() -> Iterator[None]:
 
 
 @quiet()
-def new_module(folder: Path, device: torch.device) -> Any:  # Any: a transformers causal LM
+def new_module(folder: Path, device: torch.device, *, remote_code: bool = False) -> Any:  # Any: a transformers causal LM
     """The model folder's weights as float32, in evaluation mode: dropout never acts, in training either.
+
+    `remote_code` lets the folder's own Python code run.
 
     Raises:
         ModelError: the folder holds no whole safetensors of a causal language model. Pickles are never read.
@@ -151,12 +158,12 @@ def new_module(folder: Path, device: torch.device) -> Any:  # Any: a transformer
         module, facts = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=torch.float32,
-            trust_remote_code=False,
+            trust_remote_code=remote_code,
             use_safetensors=True,
             local_files_only=True,
             output_loading_info=True,
         )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except _unreadable(remote_code) as error:
         raise ModelError(f"cannot load a causal language model from {folder}: {error}") from error
     if facts["missing_keys"]:  # transformers would go on with random numbers in their place
         raise ModelError(f"the weights in {folder} lack {sorted(facts['missing_keys'])[0]!r}; download the model again")
@@ -165,13 +172,15 @@ def new_module(folder: Path, device: torch.device) -> Any:  # Any: a transformer
     return module.to(device).eval()
 
 
-def load_module(base: Path, folder: Path, device: torch.device) -> tuple[Any, torch.optim.AdamW | None]:
+def load_module(
+    base: Path, folder: Path, device: torch.device, *, remote_code: bool = False
+) -> tuple[Any, torch.optim.AdamW | None]:
     """A saved checkpoint's module and, where it was saved, its optimiser.
 
     Raises:
         ModelError: a file is missing or damaged.
     """
-    module = new_module(base, device)
+    module = new_module(base, device, remote_code=remote_code)
     if folder == base:
         return module, None
     try:
@@ -219,12 +228,13 @@ def save_module(module: Any, optimizer: torch.optim.AdamW | None, folder: Path) 
 
 
 @quiet()
-def export_module(module: Any, base: Path, folder: Path) -> None:  # Any: as above
-    """Write a plain transformers folder in float32: LoRA merged into the weights, tokenizer files copied as they are."""
-    clean = new_module(base, torch.device("cpu"))
+def export_module(module: Any, base: Path, folder: Path, *, remote_code: bool = False) -> None:  # Any: as above
+    """Write a plain transformers folder in float32: LoRA merged, tokenizer files and code of the model's own copied as they are."""
+    clean = new_module(base, torch.device("cpu"), remote_code=remote_code)
     clean.load_state_dict({key: value.cpu() for key, value in merged_state(module).items()})
     clean.save_pretrained(folder)
-    for name in _TOKENIZER_FILES:
+    code = [path.name for path in base.glob("*.py")] if remote_code else []
+    for name in (*_TOKENIZER_FILES, *code):
         if (base / name).exists():
             shutil.copyfile(base / name, folder / name)
 
