@@ -60,8 +60,8 @@ class Needs:
         return sum(self.disk.values())
 
 
-def shape_of(folder: Path, num_parameters: int) -> Shape:
-    """The shape of a model folder, from its configuration.
+def shape_of(folder: Path, num_parameters: int, *, remote_code: bool = False) -> Shape:
+    """The shape of a model folder, from its configuration; `remote_code` lets the folder's own Python code run.
 
     Raises:
         ModelError: the configuration cannot be read.
@@ -69,9 +69,10 @@ def shape_of(folder: Path, num_parameters: int) -> Shape:
     from transformers import AutoConfig
 
     try:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False).get_text_config().to_dict()
+        read = AutoConfig.from_pretrained(folder, trust_remote_code=remote_code, local_files_only=True)
     except (OSError, ValueError) as error:
         raise ModelError(f"cannot read the configuration in {folder}: {error}") from error
+    config = read.get_text_config().to_dict()
     width = int(config.get("hidden_size") or config.get("n_embd") or config.get("d_model") or 0)
     return Shape(
         num_parameters=num_parameters,

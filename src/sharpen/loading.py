@@ -13,8 +13,9 @@ from sharpen.errors import DataError, ModelError
 from sharpen.models import ResolvedModel, resolve
 from sharpen.models.cache import cache_folder, quiet
 from sharpen.protocols import Runtime, Verifier
+from sharpen.sample import given_answer
 from sharpen.tasks import Task
-from sharpen.types import Message, Prompt, Text
+from sharpen.types import Demonstration, Message, Prompt, Text
 from sharpen.verifiers import VerifierPool, as_verifier, choice, exact, formula, load_verifier, number, rejected_targets
 
 if TYPE_CHECKING:
@@ -29,10 +30,10 @@ __all__ = [
     "load_task",
     "loaded",
     "make_runtime",
-    "refuse_rejected_targets",
     "resolve_model",
     "tiny_task",
     "with_instruction",
+    "with_second",
 ]
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -47,6 +48,7 @@ def load_model(
     spec: str,
     *,
     revision: str | None = None,
+    trust_remote_code: bool = False,
     device: Device = "auto",
     dtype: Dtype = "auto",
     threads: int | None = None,
@@ -57,6 +59,7 @@ def load_model(
     Args:
         spec: a hub id, a folder, `FILE.gguf@sha256:CHECKSUM`, `pypi:PACKAGE`, or `tiny` (made on the spot, for a first look).
         revision: branch, tag or commit of a hub model.
+        trust_remote_code: let Python code of the model's own run; a hub model then takes as its revision the commit that you read.
         device: where to compute; `auto` takes the best there is.
         dtype: of matrix products; weights stay float32.
         threads: CPU threads; None leaves torch's choice.
@@ -66,7 +69,8 @@ def load_model(
         ValueError: the spec or a setting is wrong.
         ModelError: the model cannot be found, fetched, trusted or read, or the device is not there.
     """
-    return make_runtime(resolve_model(spec, revision=revision, progress=progress), device=device, dtype=dtype, threads=threads)
+    found = resolve_model(spec, revision=revision, trust_remote_code=trust_remote_code, progress=progress)
+    return make_runtime(found, device=device, dtype=dtype, threads=threads)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +143,9 @@ def make_runtime(
         raise ModelError(f"--device {device}: torch finds none here (`sharpen doctor` says what there is); use --device cpu")
     if threads is not None and threads < 1:
         raise ValueError(f"threads is {threads}; it is at least 1")
-    return TorchRuntime(model.folder, base=model.digest, device=device, dtype=dtype, threads=threads)
+    return TorchRuntime(
+        model.folder, base=model.digest, device=device, dtype=dtype, threads=threads, remote_code=model.remote_code
+    )
 
 
 def load_task(
@@ -149,8 +155,13 @@ def load_task(
     columns: Mapping[str, str] | None = None,
     parameters: Mapping[str, Any] | None = None,  # Any: whatever the generator takes
     splits: Splits | None = None,
+    held_out: str | Path | Iterable[Mapping[str, object]] | None = None,
     instruction: str | None = None,
+    raw: bool = False,
     max_new_tokens: int | None = None,
+    demonstrations: str | Path | Iterable[Mapping[str, object]] | None = None,
+    second: Task | None = None,
+    check_targets: bool = True,
 ) -> Task:
     """A task: prompts in disjoint splits, with the verifier that checks answers.
 
@@ -161,8 +172,13 @@ def load_task(
         columns: by our name, the name that it has in the rows: `{"prompt": "question", "target": "answer"}`.
         parameters: of the generator, after `rg:`.
         splits: sizes and seed; by default a quarter of the prompts each, 200 at most, for gate and final.
+        held_out: other rows, whose prompts are gate and final; by default these are cut from `source`.
         instruction: text for a line of its own after each prompt.
+        raw: prompts are texts to go on from, without the chat template.
         max_new_tokens: tokens that an answer may take; 256 by default (tiny: 8).
+        demonstrations: rows with `prompt` and `completion` to show in prompts (few-shot).
+        second: another task, on whose gate split the model must not get worse.
+        check_targets: refuse a target that the verifier rejects.
 
     Raises:
         ValueError: an argument is wrong, or does not go with this kind of task.
@@ -178,29 +194,64 @@ def load_task(
     sizes = splits or Splits()
     limit = DEFAULT_MAX_NEW_TOKENS if max_new_tokens is None else max_new_tokens
     name = source if isinstance(source, str) else ""
+    where: Mapping[str, str] = {}
     if name == "tiny":
-        _refuse("the tiny task", columns=columns, parameters=parameters, instruction=instruction)
-        return tiny_task(sizes, check, max_new_tokens)
-    if name.startswith("rg:"):
-        _refuse("a generated task", columns=columns)
-        task = procedural_task(
-            name,
-            parameters,
-            check,
-            splits=sizes,
-            instruction=instruction,
-            max_new_tokens=limit,
-            targets_checked=check is None,
+        _refuse(
+            "the tiny task", columns=columns, parameters=parameters, held_out=held_out, instruction=instruction, raw=raw or None
         )
+        task = tiny_task(sizes, check, max_new_tokens)
+    elif name.startswith("rg:"):
+        _refuse(f"a generated task ({name})", columns=columns, held_out=held_out, raw=raw or None)
+        task = procedural_task(name, parameters, check, splits=sizes, instruction=instruction, max_new_tokens=limit)
     else:
-        _refuse("rows of one's own", parameters=parameters)
-        rows = instructed(read_rows(source, columns), instruction)
-        if isinstance(check, _COMPARES):
-            need_targets(rows)
-        task = make_task(rows, check, splits=sizes, max_new_tokens=limit, targets_checked=False)
-    if check is not None:
-        refuse_rejected_targets(task, check, "correct the target or the verifier")
-    return task
+        if name.isidentifier() and not Path(name).exists():
+            raise DataError(f"there is no file {name!r}; write rg:{name} for the generator of reasoning-gym, or check the path")
+        _refuse(f"a file of prompts ({name})" if name else "rows of one's own", parameters=parameters)
+        given = [_asked(rows, columns, instruction, raw, check) for rows in (source, held_out) if rows is not None]
+        other = given[1] if len(given) > 1 else None
+        task = make_task(given[0], check, splits=sizes, held_out=other, max_new_tokens=limit)
+        where = {row.prompt.id: row.where for rows in given for row in rows.rows}
+    if check_targets and task.verifier is not None and name != "tiny":
+        _refuse_rejected_targets(task, task.verifier, where)
+    if demonstrations is not None:
+        task = task.replace(demonstrations=_shown(instructed(read_rows(demonstrations, raw=raw), instruction)))
+    return task if second is None else with_second(task, second)
+
+
+def with_second(task: Task, second: Task) -> Task:
+    """The task with another beside it, on whose gate split the model must not get worse.
+
+    Raises:
+        ValueError: the second task has no verifier.
+    """
+    if second.verifier is None:
+        raise ValueError(
+            "the second task needs a verifier of its own (`--second-verifier`): number, exact, module:function, ..."
+        )
+    return task.replace(second=second)
+
+
+def _asked(
+    source: str | Path | Iterable[Mapping[str, object]],
+    columns: Mapping[str, str] | None,
+    instruction: str | None,
+    raw: bool,
+    verifier: Verifier | None,
+) -> Rows:
+    rows = read_rows(source, columns, raw=raw)
+    if isinstance(verifier, _COMPARES):
+        need_targets(rows)
+    return instructed(rows, instruction)
+
+
+def _shown(rows: Rows) -> tuple[Demonstration, ...]:
+    found = []
+    for row in rows.rows:
+        answer = row.completion if row.completion is not None else row.prompt.target
+        if answer is None:
+            raise DataError(f"{row.where}: has no 'completion' to show as the worked answer; add it")
+        found.append(given_answer(row.prompt, answer))
+    return tuple(found)
 
 
 def tiny_task(splits: Splits, verifier: Verifier | None, max_new_tokens: int | None = None) -> Task:
@@ -243,11 +294,12 @@ def with_instruction(prompt: Prompt, instruction: str) -> Prompt:
     return dataclasses.replace(prompt, messages=(*before, Message(role=last.role, content=parts)))
 
 
-def refuse_rejected_targets(task: Task, verifier: Verifier, cure: str) -> None:
+def _refuse_rejected_targets(task: Task, verifier: Verifier, where: Mapping[str, str]) -> None:
     """Refuse a task of which a prompt could never be solved. The verifier runs bounded: it may be anybody's code.
 
     Raises:
-        DataError: a target is accepted in none of the forms in which answers are usually written; `cure` ends its sentence.
+        DataError: a target is accepted in none of the forms in which answers are usually written. `where` says by prompt id where
+            that prompt stands.
     """
     prompts = [*task.train, *task.dev, *task.gate, *task.final]
     with VerifierPool(verifier) as pool:
@@ -256,9 +308,10 @@ def refuse_rejected_targets(task: Task, verifier: Verifier, cure: str) -> None:
         prompt, verdict = rejected[0]
         said = f"scores it {verdict.score:g}" if verdict.score is not None else f"abstains ({verdict.reason})"
         count = "1 target is rejected" if len(rejected) == 1 else f"{len(rejected)} targets are rejected"
+        place = where.get(prompt.id) or f"prompt {prompt.tags.get('id', prompt.text[:60])!r}"
         raise DataError(
-            f"{count} by {verifier!r}, the first for prompt {prompt.tags.get('id', prompt.text[:60])!r}: it {said} "
-            f"as {(prompt.target or '')[:80]!r}; {cure}"
+            f"{count} by {verifier!r}, the first at {place}: it {said} as {(prompt.target or '')[:80]!r}; correct the target or the "
+            "verifier, or pass check_targets=False (`--no-check-targets`)"
         )
 
 
@@ -269,4 +322,5 @@ def _instructed(row: DataRow, instruction: str) -> DataRow:
 def _refuse(what: str, **given: object) -> None:
     for name, value in given.items():
         if value is not None:
-            raise ValueError(f"{name} is {value!r}, which does not go with {what}; leave it out")
+            flag = "task-args" if name == "parameters" else name.replace("_", "-")
+            raise ValueError(f"{name} (`--{flag}`) does not go with {what}; leave it out")

@@ -30,7 +30,7 @@ from sharpen.tasks import Task
 from sharpen.truth import truth_monitors
 from sharpen.types import Decision, Report
 
-__all__ = ["improve"]
+__all__ = ["improve", "run_facts", "run_key"]
 
 _ROLL_BACKS_IN_A_ROW = 2  # the run ends then: the recipe does not help here
 
@@ -306,28 +306,8 @@ def _record_run(
 ) -> str:
     """What this run is, recorded once for each set of settings; its key."""
     task = session.task
-    verifier = repr(task.verifier) if task.verifier is not None else None
-    facts = {
-        "recipe": repr(recipe),
-        "method": recipe.name,
-        "recipe_key": recipe.key,
-        "gate": written(gate),
-        "rounds": rounds,
-        "seed": session.seed,
-        "base": session.runtime.base.id,
-        "runtime": dict(session.runtime.identity),
-        "task": {
-            "name": task.name,
-            "digest": task.digest,
-            "source": dict(task.source),
-            "licence": task.licence,
-            "dropped": dict(task.dropped),
-            "verifier": verifier,
-            "sizes": {name: len(getattr(task, name)) for name in ("train", "dev", "gate", "final")},
-            "max_new_tokens": task.max_new_tokens,
-        },
-    }
-    key = digest("run", facts, function_key(task.verifier) if task.verifier is not None else None)
+    facts = run_facts(recipe, session.runtime, task, gate=gate, rounds=rounds, seed=session.seed)
+    key = run_key(facts, task)
     if [entry.key for entry in session.ledger.entries("run")][-1:] != [key]:  # the newest is what readers show
         first = next(iter([*task.train, *task.gate, *task.final]), None)
         world = {
@@ -343,6 +323,37 @@ def _record_run(
         if prompts and session.filed_value("prompts", place) is None:
             session.ledger.put("prompts", place, {"split": split}, prompts)
     return key
+
+
+def run_facts(
+    recipe: Recipe, runtime: Runtime, task: Task, *, gate: Gate, rounds: int, seed: int
+) -> Mapping[str, Any]:  # Any: JSON
+    """What is asked of a run; `task` as it fits the model."""
+    return {
+        "recipe": repr(recipe),
+        "method": recipe.name,
+        "recipe_key": recipe.key,
+        "gate": written(gate),
+        "rounds": rounds,
+        "seed": seed,
+        "base": runtime.base.id,
+        "runtime": dict(runtime.identity),
+        "task": {
+            "name": task.name,
+            "digest": task.digest,
+            "source": dict(task.source),
+            "licence": task.licence,
+            "dropped": dict(task.dropped),
+            "verifier": repr(task.verifier) if task.verifier is not None else None,
+            "sizes": {name: len(getattr(task, name)) for name in ("train", "dev", "gate", "final")},
+            "max_new_tokens": task.max_new_tokens,
+        },
+    }
+
+
+def run_key(facts: Mapping[str, Any], task: Task) -> str:  # Any: JSON
+    """What identifies a run in its directory."""
+    return digest("run", facts, function_key(task.verifier) if task.verifier is not None else None)
 
 
 def _num_trained(session: Session) -> int:

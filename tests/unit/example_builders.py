@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from sharpen.data import DataRow, Rows
 from sharpen.digest import digest
 from sharpen.protocols import Columns, Objective
 from sharpen.tasks import Task
@@ -28,6 +29,11 @@ def group(
 ) -> Group:
     completions = tuple(completion(text, prompt=prompt, index=i) for i, text in enumerate(texts))
     return Group(prompt=prompt, completions=completions, signals=signals or {}).with_scores(**scores)
+
+
+def rows_of(prompts: Sequence[Prompt]) -> Rows:
+    """Prompts as rows of a source, where a test needs what no file holds (parents)."""
+    return Rows(name="prompts", rows=tuple(DataRow(where=f"prompt {n}", prompt=one) for n, one in enumerate(prompts, start=1)))
 
 
 def row(

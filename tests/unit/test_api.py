@@ -84,6 +84,35 @@ def test_a_task_whose_target_the_verifier_rejects_is_refused() -> None:
         load_task([{**row, "target": "none"} for row in ROWS], "number", columns={"prompt": "question"})
 
 
+def test_a_rejected_target_is_named_by_its_row_and_can_be_let_pass() -> None:
+    rows = [*({"question": f"say {n}", "target": n} for n in range(12)), {"question": "say 12", "target": "none"}]
+    asked = {"columns": {"prompt": "question"}, "splits": Splits(gate=3, final=3)}
+    with pytest.raises(
+        DataError, match=r"1 target is rejected by number.*, the first at row 13: it .* as 'none'; .*check_targets=False"
+    ):
+        load_task(rows, "number", **asked)  # type: ignore[arg-type]
+    assert len(load_task(rows, "number", check_targets=False, **asked).train) == 7  # type: ignore[arg-type]
+
+
+def test_a_task_takes_what_the_command_line_takes(tmp_path: Path) -> None:
+    held = [{"prompt": f"spell {n}", "target": f"n{n}"} for n in range(6)]
+    shown = tmp_path / "shown.jsonl"
+    shown.write_text('{"prompt": "say hi", "completion": "hi"}\n', encoding="utf-8")
+    second = load_task([{"prompt": f"{n}?", "target": n} for n in range(4)], "number", splits=Splits(train=0, gate=4, final=0))
+    rows = [{"prompt": row["question"], "target": row["target"]} for row in ROWS]
+    task = load_task(rows, good, held_out=held, raw=True, demonstrations=shown, second=second)
+    assert [len(split) for split in (task.train, task.gate, task.final)] == [12, 3, 3]
+    assert {prompt.text.split()[0] for prompt in (*task.gate, *task.final)} == {"spell"}
+    assert [one.row.completion.text for one in task.demonstrations] == ["hi"]
+    assert {prompt.next for prompt in task.train} == {"raw"}
+    assert task.second is second
+    with pytest.raises(ValueError, match=r"the second task needs a verifier of its own \(`--second-verifier`\)"):
+        load_task(rows, good, second=second.replace(verifier=None))
+    shown.write_text('{"prompt": "say hi"}\n', encoding="utf-8")
+    with pytest.raises(DataError, match="line 1: has no 'completion' to show"):
+        load_task(rows, good, demonstrations=shown)
+
+
 def test_a_task_with_a_verifier_that_compares_needs_targets() -> None:
     with pytest.raises(DataError, match="has no target"):
         load_task([{"prompt": "a"}, {"prompt": "b"}], "number")

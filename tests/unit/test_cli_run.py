@@ -194,7 +194,10 @@ def test_ctrl_c_is_safe_and_the_same_command_goes_on(tmp_path: Path) -> None:
         (f"run rft {TINY} --max-new-tokens 0", "max_new_tokens is 0; it is at least 1"),
         (f"run rft {TINY} --second-verifier number", "--second-verifier is of a second task, and none is named; add --second"),
         (f"run rft {TINY} --num-second 5", "--num-second is of a second task, and none is named"),
-        (f"run rft {TINY} --columns prompt=x", "--columns does not go with the tiny task"),
+        (f"run rft {TINY} --task-args a=1", "(`--task-args`) does not go with the tiny task"),
+        (f"run rft {TINY} --raw", "(`--raw`) does not go with the tiny task"),
+        (f"run rft {TINY} --second rg:chain_sum --second-columns prompt=x", "does not go with a generated task (rg:chain_sum)"),
+        (f"run rft {TINY} --columns prompt=x", "(`--columns`) does not go with the tiny task"),
         (f"run rft {TINY} --verifier numbr", "there is no verifier 'numbr'; did you mean 'number'"),
         (f"run rft {TINY} --threads 0", "threads is 0; it is at least 1"),
         ("run rft --task tiny", "name a model: --model"),
@@ -246,7 +249,9 @@ def test_a_target_that_the_verifier_rejects_is_told(tmp_path: Path) -> None:
     path = words(tmp_path, [{"prompt": f"{n}", "target": "four" if n == 3 else f"{n}"} for n in range(40)])
     flags = f"--model tiny --task {path} --verifier number --num-gate 5 --num-final 5 --out {tmp_path / 'run'}"
     called = sharpen(f"run rft {flags}")
-    assert "1 target is rejected by number(" in " ".join(called.err.split())
+    told = " ".join(called.err.split())
+    assert "1 target is rejected by number(" in told
+    assert "words.jsonl, line 4: it" in told
     assert "'four'" in called.err
     assert called.code == 1
     assert "--no-check-targets" in called.err
@@ -301,6 +306,18 @@ def test_no_room_on_the_disk_is_told_before_the_first_token(tmp_path: Path, monk
     assert "10 MB is free" in " ".join(called.err.split())
     assert called.code == 1
     assert not (tmp_path / "run").exists()
+
+
+def test_room_is_looked_for_unless_the_very_run_is_finished(
+    cli_run: CliRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = copied(cli_run, tmp_path / "run")
+    monkeypatch.setattr("sharpen.capacity._machine_memory", lambda: 1_000_000)
+    assert sharpen(command).code == 0
+    for other in (command.replace("--rounds 2", "--rounds 3"), command.replace("run rft", "run rft --seed 3")):
+        called = sharpen(other)
+        assert "of memory (weights 1 MB" in " ".join(called.err.split())
+        assert called.code == 1
 
 
 def test_no_memory_is_told_before_the_first_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

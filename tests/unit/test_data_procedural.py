@@ -173,17 +173,9 @@ def test_the_scorer_has_a_stable_key_and_travels() -> None:
     assert eval(repr(copy)) == one
 
 
-def test_the_default_verifier_is_checked_against_every_target() -> None:
+def test_without_a_verifier_the_generators_own_scorer_checks() -> None:
     task = procedural_task("products", splits=Splits(train=20, gate=5, final=5))
     assert task.verifier == DatasetScore(name="products")
-
-    def never(prompt: Prompt, completion: Completion) -> float | None:
-        return 0.0
-
-    with pytest.raises(DataError, match=r"rg:products, draw \d+: the verifier gives 0 to"):
-        procedural_task("products", verifier=never, splits=Splits(train=20, gate=5, final=5))
-    unchecked = procedural_task("products", verifier=never, splits=Splits(train=20, gate=5, final=5), targets_checked=False)
-    assert unchecked.verifier is never
 
 
 @settings(max_examples=20, deadline=None)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sharpen.data import drop_long, need_targets, prompt_rows, read_rows
+from sharpen.data import need_targets, read_rows
 from sharpen.data.fields import DataRow
 from sharpen.errors import DataError
 from sharpen.types import Message, Text, user
@@ -220,27 +220,6 @@ def test_pairs_of_equal_texts_teach_nothing_and_are_counted() -> None:
     assert rows.dropped == {"chosen equals rejected": 1}
     with pytest.raises(DataError, match="in all 1 rows of rows the chosen text equals"):
         read_rows(pairs[:1])
-
-
-def test_pitfall_17_long_prompts_are_dropped_whole_and_counted() -> None:
-    rows = read_rows([{"prompt": "x" * n} for n in (5, 10, 15)])
-    short = drop_long(rows, 10)
-    assert [row.prompt.text for row in short.rows] == ["x" * 5, "x" * 10], "kept as they are, never cut"
-    assert short.dropped == {"prompt longer than 10 characters": 1}
-    again = drop_long(short, 3, lambda prompt: len(prompt.text) // 5 + 2, unit="tokens")
-    assert again.dropped == {"prompt longer than 10 characters": 1, "prompt longer than 3 tokens": 1}
-    assert drop_long(rows, 15).dropped == {}
-    with pytest.raises(DataError, match="all 3 prompts of rows are longer than 4 characters"):
-        drop_long(rows, 4)
-
-
-def test_prompts_made_in_python_are_rows_too() -> None:
-    rows = prompt_rows([user("a", target="1"), user("a", target="1"), user("b")], name="mine")
-    assert (rows.name, len(rows.rows), rows.dropped) == ("mine", 2, {"repeated row": 1})
-    with pytest.raises(DataError, match="prompt 2: asks the same as prompt 1"):
-        prompt_rows([user("a", target="1"), user("a", target="2")])
-    with pytest.raises(DataError, match="prompts holds no rows"):
-        prompt_rows([])
 
 
 def test_the_source_says_which_file_it_was(tmp_path: Path) -> None:

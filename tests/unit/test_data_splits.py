@@ -4,10 +4,11 @@ import random
 from collections.abc import Sequence
 
 import pytest
+from example_builders import rows_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sharpen.data import Splits, prompt_rows
+from sharpen.data import Splits
 from sharpen.data.splits import assigned, families
 from sharpen.data.task import make_task
 from sharpen.errors import DataError
@@ -105,15 +106,15 @@ def test_too_many_prompts_asked_for_is_said_with_the_numbers() -> None:
     with pytest.raises(
         DataError, match=r"prompts has 10 different prompts and 12 are asked for \(final 4, gate 4, dev 0, train 4\)"
     ):
-        make_task(prompt_rows(prompts(10)), splits=Splits(train=4, gate=4, final=4))
+        make_task(rows_of(prompts(10)), splits=Splits(train=4, gate=4, final=4))
     with pytest.raises(DataError, match=r"prompts has 8 different prompts, and final 4, gate 4, dev 0 leave none to train on"):
-        make_task(prompt_rows(prompts(8)), splits=Splits(gate=4, final=4))
+        make_task(rows_of(prompts(8)), splits=Splits(gate=4, final=4))
 
 
 def test_families_too_large_for_a_split_are_said() -> None:
     made = [user(f"q{number}", parents=("one",)) for number in range(10)]
     with pytest.raises(DataError, match=r"split gate of prompts gets 0 prompts instead of 2.*\(up to 10\)"):
-        make_task(prompt_rows(made), splits=Splits(train=2, gate=2, final=0))
+        make_task(rows_of(made), splits=Splits(train=2, gate=2, final=0))
 
 
 @pytest.mark.parametrize("name", ["train", "dev", "gate", "final"])

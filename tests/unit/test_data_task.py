@@ -5,11 +5,12 @@ import pickle
 from collections.abc import Mapping
 
 import pytest
+from example_builders import rows_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sharpen.data import Rows, Splits, check_targets, make_task, prompt_rows, read_rows
-from sharpen.errors import DataError, VerifierError
+from sharpen.data import Rows, Splits, make_task, read_rows
+from sharpen.errors import DataError
 from sharpen.tasks import Task
 from sharpen.types import Completion, Demonstration, Preference, Prompt, user
 
@@ -124,49 +125,15 @@ def test_pitfall_24_train_and_held_out_overlap_is_refused() -> None:
     child = user("child", parents=(parent.id,))
     for one, other in ((parent, child), (child, parent), (child, user("sibling", parents=(parent.id,)))):
         with pytest.raises(DataError, match="is also in the training rows"):
-            make_task(prompt_rows([one]), held_out=prompt_rows([other]))
+            make_task(rows_of([one]), held_out=rows_of([other]))
 
 
 def test_prompts_of_one_family_stay_in_one_split() -> None:
     made = [user(f"{number} {way}", parents=(f"source {number}",)) for number in range(40) for way in ("plain", "worded")]
-    task = make_task(prompt_rows(made), splits=Splits(gate=20, final=20))
+    task = make_task(rows_of(made), splits=Splits(gate=20, final=20))
     for name in SPLITS:
         numbers = [prompt.text.split()[0] for prompt in getattr(task, name)]
         assert all(numbers.count(number) == 2 for number in numbers)
-
-
-@pytest.mark.parametrize(("verdict", "said"), [(0.0, "gives 0 to"), (0.5, "gives 0.5 to"), (None, "abstains on")])
-def test_a_target_that_the_verifier_rejects_names_its_row(verdict: float | None, said: str) -> None:
-    def odd(prompt: Prompt, completion: Completion) -> float | None:
-        return verdict if prompt.tags["id"] == "q6" else 1.0
-
-    with pytest.raises(DataError, match=rf"row 7: the verifier {said} the row's own target '7'"):
-        make_task(read_rows(table(10)), odd)
-    with pytest.raises(DataError, match="row 7"):
-        make_task(read_rows([{"prompt": "other", "id": "x"}]), odd, held_out=read_rows(table(10)))
-    assert make_task(read_rows(table(10)), odd, targets_checked=False).verifier is odd
-
-
-def test_a_verifier_that_raises_on_a_target_is_broken() -> None:
-    def broken(prompt: Prompt, completion: Completion) -> float | None:
-        return 1 / 0
-
-    with pytest.raises(
-        VerifierError, match=r"row 1: the verifier raised ZeroDivisionError \(division by zero\) on the row's own target '1'"
-    ):
-        make_task(read_rows(table(3)), broken)
-
-
-def test_the_verifier_sees_the_target_as_a_given_answer() -> None:
-    seen: list[Completion] = []
-
-    def look(prompt: Prompt, completion: Completion) -> float | None:
-        seen.append(completion)
-        return 1.0
-
-    rows = read_rows([{"prompt": "a", "target": "1"}, {"prompt": "b"}])
-    check_targets(rows.rows, look)
-    assert [(c.text, c.finish, c.segments, c.prompt_id) for c in seen] == [("1", "given", (), rows.rows[0].prompt.id)]
 
 
 def test_a_task_goes_to_another_process() -> None:

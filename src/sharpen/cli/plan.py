@@ -68,7 +68,7 @@ def _room(built: Built) -> _Room:
     runtime, folder = built.runtime, built.settings.folder
     needs = needs_of(
         built.recipe,
-        shape_of(built.model.folder, runtime.num_parameters),
+        shape_of(built.model.folder, runtime.num_parameters, remote_code=built.model.remote_code),
         micro_tokens=runtime.token_budget,
         half=runtime.dtype == "bfloat16",
     )

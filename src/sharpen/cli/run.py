@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sharpen.capacity import check_capacity, free_disk, free_memory, needs_of, shape_of
+from sharpen.checks import fitting
 from sharpen.cli import summary
 from sharpen.cli.build import Built, build
 from sharpen.cli.flags import given_settings
@@ -15,9 +16,10 @@ from sharpen.cli.progress import extent_of
 from sharpen.cli.settings import read_settings
 from sharpen.cli.watch import watching
 from sharpen.errors import LedgerError
+from sharpen.events import silent
 from sharpen.export import export
 from sharpen.report import findings, write_report
-from sharpen.rounds import improve
+from sharpen.rounds import improve, run_facts, run_key
 from sharpen.run import Run
 
 __all__ = ["check_room", "header", "run"]
@@ -79,7 +81,7 @@ def header(built: Built, file: Any) -> None:  # Any: a text stream
 
 
 def check_room(built: Built) -> None:
-    """Refuse a run that cannot fit, before the first token; one that has come to its end needs nothing.
+    """Refuse a run that cannot fit, before the first token; one that has come to its end, asked for again, needs nothing.
 
     Raises:
         CapacityError: memory or disk is too small.
@@ -89,7 +91,7 @@ def check_room(built: Built) -> None:
         return
     needs = needs_of(
         built.recipe,
-        shape_of(built.model.folder, runtime.num_parameters),
+        shape_of(built.model.folder, runtime.num_parameters, remote_code=built.model.remote_code),
         micro_tokens=runtime.token_budget,
         half=runtime.dtype == "bfloat16",
     )
@@ -112,13 +114,19 @@ def _model(finished: Run, built: Built) -> Mapping[str, str]:
 
 
 def _finished(built: Built) -> bool:
+    """Whether the folder's newest run is the one that is asked for, and has come to its end."""
     try:
         run = Run.open(built.settings.folder)
     except LedgerError:
         return False
-    with_end = run.finished
+    with_end, key, settings = run.finished, run.key, built.settings
     run.close()
-    return with_end
+    if not with_end:
+        return False
+    task = fitting(built.task, built.runtime, settings.overlong, silent)
+    rounds = built.recipe.rounds if settings.rounds is None else settings.rounds
+    asked = run_facts(built.recipe, built.runtime, task, gate=built.gate, rounds=rounds, seed=settings.seed)
+    return key == run_key(asked, task)
 
 
 def _tell(finished: Run, places: Mapping[str, str]) -> None:

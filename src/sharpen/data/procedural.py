@@ -52,7 +52,6 @@ def procedural_task(
     splits: Splits | None = None,
     instruction: str | None = None,
     max_new_tokens: int = 256,
-    targets_checked: bool = True,
 ) -> Task:
     """A task of prompts that reasoning-gym's generator makes, all different, in disjoint splits.
 
@@ -64,12 +63,10 @@ def procedural_task(
         verifier: None takes the generator's own scorer (`DatasetScore`).
         splits: sizes (train: 1000 where None; gate and final: 200) and the seed of drawing and splitting.
         instruction: text for a line of its own after each question.
-        targets_checked: False skips asking the verifier for its verdict on each target.
 
     Raises:
         ValueError: the generator or a parameter is unknown, or its value is refused.
-        DataError: the generator holds fewer different prompts than are asked for, the verifier rejects a target, or reasoning-gym is
-            missing.
+        DataError: the generator holds fewer different prompts than are asked for, or reasoning-gym is missing.
     """
     asked = splits or Splits()
     held = [DEFAULT_HELD_OUT if size is None else size for size in (asked.gate, asked.final)]
@@ -79,9 +76,7 @@ def procedural_task(
     tested = dataclasses.replace(drawn, rows=drawn.rows[: sum(held)], source={}, dropped={})
     trained = dataclasses.replace(drawn, rows=drawn.rows[sum(held) :])
     own = verifier or DatasetScore(name=_known(name), parameters=dict(parameters or {}), seed=sizes.seed)
-    return make_task(
-        trained, own, splits=sizes, held_out=tested, max_new_tokens=max_new_tokens, targets_checked=targets_checked
-    )
+    return make_task(trained, own, splits=sizes, held_out=tested, max_new_tokens=max_new_tokens)
 
 
 def procedural_rows(

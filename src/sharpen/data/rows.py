@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from sharpen.data.files import clean, file_rows
 from sharpen.errors import DataError
 from sharpen.types import Prompt
 
-__all__ = ["DataRow", "Rows", "characters", "drop_long", "need_targets", "prompt_rows", "read_rows"]
+__all__ = ["DataRow", "Rows", "need_targets", "read_rows"]
 
 Scalar = str | int | float | bool | None
 
@@ -83,16 +82,6 @@ def read_rows(
     return _collected(name, found, origin)
 
 
-def prompt_rows(prompts: Iterable[Prompt], *, name: str = "prompts") -> Rows:
-    """Prompts that Python code made, as rows: checked and made unique as those of a file.
-
-    Raises:
-        DataError: two prompts have one id in their tags, or are equal but for their target; there are none.
-    """
-    found = [DataRow(where=f"prompt {number}", prompt=prompt) for number, prompt in enumerate(prompts, start=1)]
-    return _collected(name, found, {})
-
-
 def _collected(name: str, found: list[DataRow], origin: Mapping[str, Scalar]) -> Rows:
     if not found:
         raise DataError(f"{name} holds no rows; give at least one prompt")
@@ -110,27 +99,6 @@ def _collected(name: str, found: list[DataRow], origin: Mapping[str, Scalar]) ->
         source={**origin, "num_rows": len(found)},
         dropped={reason: count for reason, count in dropped.items() if count},
     )
-
-
-def characters(prompt: Prompt) -> int:
-    """Characters of all messages."""
-    return sum(len(message.text) for message in prompt.messages)
-
-
-def drop_long(rows: Rows, limit: int, length: Callable[[Prompt], int] = characters, *, unit: str = "characters") -> Rows:
-    """The rows whose prompt is at most `limit` long by `length`, which counts in `unit`; the others are counted.
-
-    >>> short = drop_long(read_rows([{"prompt": "short"}, {"prompt": "much too long"}]), 8)
-    >>> len(short.rows), short.dropped
-    (1, {'prompt longer than 8 characters': 1})
-    """
-    kept = tuple(row for row in rows.rows if length(row.prompt) <= limit)
-    num_long = len(rows.rows) - len(kept)
-    if not kept:
-        raise DataError(f"all {num_long} prompts of {rows.name} are longer than {limit} {unit}; raise the limit")
-    dropped = Counter(rows.dropped)
-    dropped[f"prompt longer than {limit} {unit}"] += num_long
-    return dataclasses.replace(rows, rows=kept, dropped={reason: count for reason, count in dropped.items() if count})
 
 
 def need_targets(rows: Rows) -> None:

@@ -1,4 +1,4 @@
-"""A task from rows: unique prompts in disjoint splits, targets that the verifier accepts, given texts as examples."""
+"""A task from rows: unique prompts in disjoint splits, given texts as examples."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from sharpen.data.fields import DataRow
 from sharpen.data.rows import Rows, Scalar
 from sharpen.data.splits import DEFAULT_HELD_OUT, Splits, assigned
-from sharpen.errors import DataError, VerifierError
+from sharpen.errors import DataError
 from sharpen.protocols import Verifier
 from sharpen.tasks import Task
 from sharpen.types import Completion, Demonstration, Example, Preference, Prompt, Row
 
-__all__ = ["check_targets", "given", "make_task"]
+__all__ = ["given", "make_task"]
 
 
 def make_task(
@@ -23,7 +23,6 @@ def make_task(
     splits: Splits | None = None,
     held_out: Rows | None = None,
     max_new_tokens: int = 256,
-    targets_checked: bool = True,
 ) -> Task:
     """A task whose splits share no prompt and no parent.
 
@@ -31,20 +30,15 @@ def make_task(
     examples (demonstrations, preferences) where their prompt is in train; those of held-out prompts are left out and counted.
 
     Args:
-        verifier: None for methods that need none; targets are then not checked.
+        verifier: None for methods that need none.
         splits: sizes and seed.
         held_out: other rows, of which gate and final are made; `rows` are then for train and dev alone.
         max_new_tokens: tokens that an answer may take.
-        targets_checked: False skips asking the verifier for its verdict on each target.
 
     Raises:
-        DataError: there are too few prompts, train and held-out prompts overlap, or the verifier rejects a target.
-        VerifierError: the verifier raised on a target.
+        DataError: there are too few prompts, or train and held-out prompts overlap.
     """
     sizes = splits or Splits()
-    for part in (rows, held_out):
-        if part is not None and verifier is not None and targets_checked:
-            check_targets(part.rows, verifier)
     if held_out is None:
         split = _split_one(rows, sizes)
     else:
@@ -68,32 +62,6 @@ def make_task(
         licence=rows.licence,
         dropped={reason: count for reason, count in dropped.items() if count},
     )
-
-
-def check_targets(rows: Iterable[DataRow], verifier: Verifier) -> None:
-    """Check that the verifier accepts every row's own target, given as the answer (a verdict of 1).
-
-    Raises:
-        DataError: it rejects one, or abstains.
-        VerifierError: it raised on one.
-    """
-    for row in rows:
-        target = row.prompt.target
-        if target is None:
-            continue
-        try:
-            verdict = verifier(row.prompt, given(row.prompt, target))
-        except Exception as error:  # the boundary to a user's code
-            raise VerifierError(
-                f"{row.where}: the verifier raised {type(error).__name__} ({error}) on the row's own target {target!r}; correct the "
-                "verifier"
-            ) from error
-        if verdict is None or verdict < 1.0:
-            said = "abstains on" if verdict is None else f"gives {verdict:g} to"
-            raise DataError(
-                f"{row.where}: the verifier {said} the row's own target {target[:80]!r}; correct the target, choose another verifier, "
-                "or switch the check of targets off"
-            )
 
 
 def given(prompt: Prompt, text: str) -> Completion:
