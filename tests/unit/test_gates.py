@@ -130,6 +130,13 @@ def test_a_roll_back_says_why_and_what_to_change(wins: int, losses: int, verdict
     assert decision.failed_guards == ()
 
 
+def test_an_incumbent_that_solves_all_is_told_that_nothing_is_left_to_gain() -> None:
+    solved = (report([1.0] * 20), report([1.0] * 20))
+    hint = paired_gate()(*solved, 1).hint
+    assert hint is not None
+    assert hint.startswith("the incumbent solves every gate prompt: nothing is left to gain on this split; take harder prompts")
+
+
 def test_the_hint_asks_for_more_prompts_than_there_are() -> None:
     decision = paired_gate()(*counts(9, 3, 100, 88), 1)  # p = 0.073
     assert decision.hint is not None

@@ -145,7 +145,11 @@ class PairedGate:
     def _hint(self, pairs: Pairs, result: Comparison, failed: list[Finding], looks: int, *, better: bool) -> str | None:
         hints = []
         if not better:
-            if not pairs.wins and not pairs.losses:
+            if not pairs.wins and min(pairs.incumbent) >= 1.0:
+                hints.append(
+                    "the incumbent solves every gate prompt: nothing is left to gain on this split; take harder prompts"
+                )
+            elif not pairs.wins and not pairs.losses:
                 hints.append(
                     "nothing changed: raise the learning rate, train longer, or check that examples were selected at all"
                 )
