@@ -11,12 +11,18 @@ from verifier_builders import answer
 
 from sharpen.types import user
 from sharpen.verifiers import choice
-from sharpen.verifiers.choices import named_option
 
 MOODS = ("positive", "negative")
 LETTERS = ("A", "B", "C", "D")
 CITIES = ("Rome", "Oslo", "New York")
+
 MENU = "Which?\n(A) Rome\n(B) Oslo\n(C) New York"
+
+
+def named_option(text, options, *, letters=False):
+    """The place of the option that the verifier reads."""
+    named = choice().answer(user(MENU if letters else "Which?", options=options), answer(text))
+    return None if named is None else options.index(named)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ from report_builders import answer
 from sharpen.monitors import (
     answer_entropy,
     answer_statistics,
-    balance_score,
     kl_from_logprobs,
     known_answers,
     reward_effectiveness,
@@ -210,19 +209,6 @@ def test_reward_effectiveness_by_hand() -> None:
         "reward_auroc": 0.5,
         "reward_gap": 0.0,
     }
-
-
-@pytest.mark.parametrize(
-    ("prompt", "score"), [((6, 6), 1.0), ((3, 3), 0.5), ((16, 64), 0.25), ((2, 2), 1 / 3), ((8, 16), 0.5), ((0, 0), 0.0)]
-)
-def test_balance_score_by_hand(prompt: tuple[int, int], score: float) -> None:
-    assert balance_score([prompt], wanted=6) == pytest.approx(score)
-
-
-def test_balance_score_refuses_impossible_counts() -> None:
-    for groups, wanted in (([(2, 1)], 6), ([], 6), ([(1, 1)], 0)):
-        with pytest.raises(ValueError):
-            balance_score(groups, wanted=wanted)
 
 
 def test_kl_by_hand() -> None:

@@ -18,7 +18,6 @@ from sharpen.stats import (
     minimal_detectable_gain,
     paired_interval,
     pass_at_k,
-    pass_at_k_distinct,
     permutation_test,
     prompts_needed,
     wilson_interval,
@@ -348,16 +347,9 @@ def test_pass_at_k_is_the_share_of_draws_that_hold_one(n: int, data: st.DataObje
     c, k = data.draw(st.integers(0, n)), data.draw(st.integers(1, n))
     draws = list(itertools.combinations(range(n), k))
     assert pass_at_k(n, c, k) == pytest.approx(sum(min(draw) < c for draw in draws) / len(draws))
-    for at_least in (1, 2):
-        share = sum(sum(i < c for i in draw) >= at_least for draw in draws) / len(draws)
-        assert pass_at_k_distinct(n, c, k, at_least) == pytest.approx(share)
 
 
 @pytest.mark.parametrize(("n", "c", "k"), [(5, 6, 1), (5, -1, 1), (5, 2, 0), (5, 2, 6)])
 def test_pass_at_k_refuses_impossible_counts(n: int, c: int, k: int) -> None:
     with pytest.raises(ValueError):
         pass_at_k(n, c, k)
-    with pytest.raises(ValueError):
-        pass_at_k_distinct(n, c, k, 1)
-    with pytest.raises(ValueError, match="at_least"):
-        pass_at_k_distinct(5, 2, 2, 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sharpen.monitors.alarms import Alarm, alarms
 from sharpen.monitors.answers import answer_entropy, answer_statistics, answer_text
 from sharpen.monitors.divergence import Divergence, kl_from_logprobs
-from sharpen.monitors.effectiveness import balance_score, reward_effectiveness
+from sharpen.monitors.effectiveness import reward_effectiveness
 from sharpen.monitors.rounds import known_answers, round_monitors
 
 __all__ = [
@@ -15,7 +15,6 @@ __all__ = [
     "answer_entropy",
     "answer_statistics",
     "answer_text",
-    "balance_score",
     "kl_from_logprobs",
     "known_answers",
     "reward_effectiveness",

@@ -7,7 +7,7 @@ from statistics import fmean
 
 from sharpen.types import Group
 
-__all__ = ["balance_score", "reward_effectiveness"]
+__all__ = ["reward_effectiveness"]
 
 
 def reward_effectiveness(groups: Sequence[Group], *, reward: str, truth: str) -> Mapping[str, float]:
@@ -48,29 +48,3 @@ def reward_effectiveness(groups: Sequence[Group], *, reward: str, truth: str) ->
     if all(sides):
         found["reward_gap"] = fmean(sides[0]) - fmean(sides[1])
     return found
-
-
-def balance_score(groups: Sequence[tuple[int, int]], *, wanted: float) -> float:
-    """How well a selection balances quantity and quality, in [0, 1]: mean of min(c / wanted, 1) * c / s over prompts.
-
-    s answers of a prompt were selected, c of them distinct and correct; a prompt with nothing selected counts as 0, so that a
-    threshold cannot look better by emptying hard prompts.
-    Source: B-STaR, Zeng et al. 2024, arXiv 2412.17256; `wanted` is its n*, examples wanted a round by prompts, rounded up.
-
-    Args:
-        groups: for each prompt (distinct correct, selected).
-
-    >>> balance_score([(6, 6), (3, 3), (16, 64), (8, 16)], wanted=6)
-    0.5625
-
-    Raises:
-        ValueError: `wanted` is not positive, there are no prompts, or more are correct than selected.
-    """
-    if not wanted > 0:
-        raise ValueError(f"wanted is {wanted}; it is the number of examples wanted a prompt, above 0")
-    if not groups:
-        raise ValueError("no prompts to balance; give at least one pair of (distinct correct, selected)")
-    for correct, selected in groups:
-        if not 0 <= correct <= selected:
-            raise ValueError(f"{correct} distinct correct answers of {selected} selected; give 0 <= correct <= selected")
-    return fmean(min(correct / wanted, 1.0) * correct / selected if selected else 0.0 for correct, selected in groups)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sharpen.stats.paired import bootstrap_interval, permutation_test
-from sharpen.stats.passk import pass_at_k, pass_at_k_distinct
+from sharpen.stats.passk import pass_at_k
 from sharpen.stats.power import mcnemar_power, minimal_detectable_gain, prompts_needed
 from sharpen.stats.proportions import Interval, mcnemar, paired_interval, wilson_interval
 
@@ -15,7 +15,6 @@ __all__ = [
     "minimal_detectable_gain",
     "paired_interval",
     "pass_at_k",
-    "pass_at_k_distinct",
     "permutation_test",
     "prompts_needed",
     "wilson_interval",

@@ -13,7 +13,7 @@ from sharpen.identity import code_digest
 from sharpen.types import Completion, Prompt, Score
 from sharpen.verifiers.texts import after_mark, boxed, normal
 
-__all__ = ["choice", "named_option"]
+__all__ = ["choice"]
 
 _BEFORE = 32  # characters that a negation is looked for in
 _NEGATED = re.compile(
@@ -52,25 +52,33 @@ class choice:
 
     def __call__(self, prompt: Prompt, completion: Completion, /) -> Score:
         """1.0 where the target's option is named, 0.0 where not, None where the target is no option."""
-        options = prompt.options or tuple(string.ascii_uppercase)
-        labels = _labels(options, shown=prompt.options is not None and _shows_letters(prompt.text, len(options)))
+        labels = _labels_of(prompt)
         target = None if prompt.target is None or labels is None else labels.whole(prompt.target)
         if target is None or labels is None:
             return None
         return float(labels.named(completion.text) == target)
 
+    def answer(self, prompt: Prompt, completion: Completion, /) -> str | None:
+        """The option that the answer names, as the prompt lists it; None where it names none or several.
 
-def named_option(text: str, options: tuple[str, ...], *, letters: bool = False) -> int | None:
-    """The place of the one option that a text names, or None where it names none or several.
+        >>> from sharpen.types import user
+        >>> from sharpen.verifiers.audit import given
+        >>> prompt = user("Where? (A) Rome (B) Oslo", options=("Rome", "Oslo"))
+        >>> choice().answer(prompt, given(prompt, "It must be (B).")), choice().answer(prompt, given(prompt, "Rome or Oslo"))
+        ('Oslo', None)
+        """
+        labels = _labels_of(prompt)
+        place = None if labels is None else labels.named(completion.text)
+        return None if place is None else _options_of(prompt)[place]
 
-    >>> named_option("It must be (B).", ("Rome", "Oslo"), letters=True), named_option("Rome or Oslo", ("Rome", "Oslo"))
-    (1, None)
 
-    Args:
-        letters: A, B, ... name the options by their place, too.
-    """
-    labels = _labels(options, shown=letters)
-    return None if labels is None else labels.named(text)
+def _options_of(prompt: Prompt) -> tuple[str, ...]:
+    return prompt.options or tuple(string.ascii_uppercase)
+
+
+def _labels_of(prompt: Prompt) -> _Labels | None:
+    options = _options_of(prompt)
+    return _labels(options, shown=prompt.options is not None and _shows_letters(prompt.text, len(options)))
 
 
 @dataclass(frozen=True, kw_only=True)
