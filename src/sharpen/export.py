@@ -26,7 +26,7 @@ from sharpen.types import Demonstration, Example, Preference, Prompt, Rollout, R
 __all__ = ["export", "training_data"]
 
 
-def export(run: Run, runtime: Runtime, to: Path, *, allow_base: bool = False, card: Card | None = None) -> Path:
+def export(run: Run, runtime: Runtime, to: Path | str, *, allow_base: bool = False, card: Card | None = None) -> Path:
     """The folder `to`: weights, tokenizer and model card, and under `data/` the training examples with their own card.
 
     It appears as a whole or not at all. The examples have the row shapes that other trainers read: `prompt` and `completion`, or
@@ -46,7 +46,7 @@ def export(run: Run, runtime: Runtime, to: Path, *, allow_base: bool = False, ca
         DamagedError: the run's weights are gone or do not match their checksum.
         CapacityError: the disk is full.
     """
-    best_id = run.best_id
+    to, best_id = Path(to), run.best_id
     if best_id == run.base and not allow_base:
         raise ModelError(
             f"nothing was promoted in {run.folder}, so there is no improved model to export; its report says why, and "

@@ -188,6 +188,12 @@ def test_ctrl_c_is_safe_and_the_same_command_goes_on(tmp_path: Path) -> None:
         (f"run rft {TINY} --num-sample 4", "rft has no parameter of that name; did you mean 'num_samples'?"),
         (f"run rft {TINY} --num-gat 4", "did you mean 'num_gate'?"),
         (f"run rft {TINY} --num-samples few", "num_samples is 'few'; it is a whole number"),
+        (f"run rft {TINY} --seed 1 --seed=2", "--seed is given twice; keep one"),
+        (f"run rft {TINY} --controls --no-controls", "--controls is given twice; keep one"),
+        (
+            "run rft --model tiny --task nowhere",
+            "there is no file 'nowhere'; write rg:nowhere for the generator of reasoning-gym",
+        ),
         (f"run rft {TINY} --rounds 0", "rounds is 0; it is at least 1"),
         (f"run rft {TINY} --level 2", "level is 2.0; it lies between 0 and 1"),
         (f"run rft {TINY} --seed one", "seed is 'one'; it is a whole number"),

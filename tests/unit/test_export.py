@@ -142,7 +142,7 @@ def test_nothing_promoted_is_nothing_to_export(fruitless_run: Run, runtime: Torc
         export(fruitless_run, runtime, tmp_path / "model")
     assert "--allow-base" in str(caught.value)
     assert list(tmp_path.iterdir()) == []
-    export(fruitless_run, runtime, tmp_path / "model", allow_base=True)
+    assert export(fruitless_run, runtime, str(tmp_path / "model"), allow_base=True) == tmp_path / "model"
     text = (tmp_path / "model" / "README.md").read_text("utf-8")
     assert "Nothing was promoted: the weights are the base's." in text
     assert not (tmp_path / "model" / "data").exists()

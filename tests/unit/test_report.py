@@ -354,7 +354,7 @@ def test_the_file_is_replaced_as_a_whole_beside_the_samples_it_links(copied: Run
     assert not list(copied.folder.glob(".report*"))
     other = write_report(copied, tmp_path / "deep" / "er.html")
     assert 'href="stage/"' not in other.read_text("utf-8")
-    assert write_report(copied, tmp_path / "deep" / "er.html").read_text("utf-8") == other.read_text("utf-8")
+    assert write_report(copied, str(tmp_path / "deep" / "er.html")).read_text("utf-8") == other.read_text("utf-8")
 
 
 def poisoned_run(run: Run, target: Path) -> Run:

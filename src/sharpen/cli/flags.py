@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -29,7 +30,14 @@ class SettingsCommand(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # Any: typer's own context, which it does not export
         """Parse the words, each list spelled out as the flag repeated."""
         ctx.meta["sharpen.word"] = args[0] if args and not args[0].startswith("-") else None
-        return super().parse_args(ctx, _spelled_out(args))
+        spelled = _spelled_out(args)
+        single = [
+            one for one in self.get_params(ctx) if one.param_type_name == "option" and not getattr(one, "multiple", False)
+        ]
+        once = {flag: one.name for one in single for flag in (*one.opts, *one.secondary_opts)}
+        given = [once[flag] for flag in (word.partition("=")[0] for word in spelled) if flag in once]
+        _refuse_twice([f"--{name.replace('_', '-')}" for name, number in Counter(given).items() if name and number > 1])
+        return super().parse_args(ctx, spelled)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:  # Any: as above
         """Arguments, then the flags of each group of settings, then the others; a named method's own parameters first."""

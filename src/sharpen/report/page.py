@@ -34,7 +34,7 @@ _SHOWN_APART = ("command", "model")
 _SHOWN_INSIDE = ("settings", "method", "parameters")
 
 
-def write_report(run: Run, path: Path | None = None) -> Path:
+def write_report(run: Run, path: Path | str | None = None) -> Path:
     """The run's report as one HTML file that needs no network; where it was written.
 
     Args:
@@ -44,7 +44,7 @@ def write_report(run: Run, path: Path | None = None) -> Path:
     Raises:
         DamagedError: a file of the run does not match its checksum.
     """
-    target = run.folder / "report.html" if path is None else path
+    target = run.folder / "report.html" if path is None else Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     inside = target.parent.resolve() == run.folder.resolve()
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
