@@ -261,3 +261,13 @@ def test_a_completion_says_where_it_came_from(rt):
     assert (made.checkpoint, made.prompt_id, made.index, made.seed, made.temperature) == ("base", PROMPTS[1].id, 3, 9, 0.7)
     assert [segment.source for segment in made.segments] == ["policy"]
     assert len(made.logprobs) == len(made.token_ids)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_what_prompts_have_in_common_is_read_once_and_rows_that_come_later_see_it(folder, dtype):
+    rt = runtime(folder, dtype=dtype)
+    rt.max_rows = 3
+    asked = requests(words(*(f"the same beginning of all, then {end}" for end in ("a", "bb", "ccc", "dd", "e"))), 4)
+    made = sample(rt, asked)
+    if dtype == "float32" or rt.rows_are_independent(rt.resident(rt.base).module):
+        assert largest_difference([one.logprobs for one in made], logprobs(rt, rows_of(asked, made))) < 1e-4

@@ -42,12 +42,13 @@ def _attention(
             raise NotImplementedError("attention over a window or with a bias, over a pack")  # `packs_exactly` says no
         scale = query.shape[-1] ** -0.5 if scaling is None else scaling
         with torch.autocast(query.device.type, enabled=False):
-            if memory is not None:
-                layer: int = module.layer_idx  # type: ignore[assignment]  # every attention module of transformers has its number
+            layer: int = module.layer_idx  # type: ignore[assignment]  # every attention module of transformers has its number
+            if layout is None:
+                assert memory is not None
                 return memory.attend(layer, query, scale).to(value.dtype), None
-            assert layout is not None
             query_NHD, key_NKD, value_NKD = (each[0].transpose(0, 1) for each in (query, key, value))
-            return tree_attention(query_NHD, key_NKD, value_NKD, layout, scale)[None], None
+            before = memory.root(layer) if memory is not None else ()
+            return tree_attention(query_NHD, key_NKD, value_NKD, layout, scale, before)[None], None
     if query.shape[2] != 1 or query.device.type != "cpu" or others.get("position_bias") is not None or torch.is_grad_enabled():
         found: tuple[torch.Tensor, None] = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **others

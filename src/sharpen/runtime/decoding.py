@@ -61,25 +61,29 @@ class TreeDecoder:
         for part in _chunks([len(ids) - len(self.root) for ids in contexts], self.prefill_tokens):
             here = (owner_R >= part.start) & (owner_R < part.stop)
             owners = owner_R[here] - part.start
-            logits_PV = self._read([ids[len(self.root) :] for ids in contexts[part]])
-            self.memory.join(len(self.root), [len(ids) - len(self.root) for ids in contexts[part]], owners)
+            rests = [ids[len(self.root) :] for ids in contexts[part]]
+            first = 0 if self.memory.root_length else len(self.root)  # tokens of the root that this pass has to read
+            logits_PV = self._read(rests, first)
+            self.memory.join(first, list(map(len, rests)), owners)
             lengths_P = torch.tensor([len(ids) for ids in contexts[part]], device=self.device)
             self.positions_R = torch.cat([self.positions_R, lengths_P[owners]])
             found.append(logits_PV[owners])
         return torch.cat(found)
 
-    def _read(self, rests: Sequence[tuple[int, ...]]) -> torch.Tensor:
-        rows = [(self.root, (*ids, 0)) if self.root else (ids, (0,)) for ids in rests]  # a row's last token is not run
+    def _read(self, rests: Sequence[tuple[int, ...]], first: int) -> torch.Tensor:
+        rows = [(self.root, (*ids, 0)) if first else (ids, (0,)) for ids in rests]  # a row's last token is not run
         pack = pack_rows([Encoded(prompt_ids=before, completion_ids=after, temperature=1.0) for before, after in rows])
-        ends = torch.tensor([len(ids) for ids in rests]).cumsum(0) + len(self.root) - 1
+        positions_N = pack.positions_N if first else pack.positions_N + len(self.root)
+        ends = torch.tensor(list(map(len, rests))).cumsum(0) + first - 1
         output = self.model(
             input_ids=pack.tokens_N[None].to(self.device),
-            position_ids=pack.positions_N[None].to(self.device),
+            position_ids=positions_N[None].to(self.device),
             attention_mask=_taken_as_it_is(self.device),
             past_key_values=self.memory,
             use_cache=True,
             logits_to_keep=ends.to(self.device),
             layout=Layout(pack, self.device),
+            memory=self.memory,
         )
         logits_PV: torch.Tensor = output.logits[0]
         return logits_PV

@@ -80,7 +80,14 @@ def _bucket(spans: list[Span], device: torch.device) -> _Bucket:
     return _Bucket(places_BS=torch.where(past, 0, starts + steps).to(device), past_BS=past.to(device))
 
 
-def tree_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, layout: Layout, scale: float) -> torch.Tensor:
+def tree_attention(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    layout: Layout,
+    scale: float,
+    before: Sequence[torch.Tensor] = (),
+) -> torch.Tensor:
     """[N, H, D] what each token reads, in the dtype of `value`.
 
     Args:
@@ -88,8 +95,9 @@ def tree_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, 
         key, value: [N, K, D], where K divides H.
         layout: who sees whom.
         scale: of the scores.
+        before: keys and values [K, T, D], wide, that every token sees beside; they get no gradient.
     """
-    out: torch.Tensor = _TreeAttention.apply(query, key, value, layout, scale)  # type: ignore[no-untyped-call]  # as torch is
+    out: torch.Tensor = _TreeAttention.apply(query, key, value, layout, scale, before)  # type: ignore[no-untyped-call]  # as torch is
     return out
 
 
@@ -102,6 +110,7 @@ class _TreeAttention(torch.autograd.Function):
         value: torch.Tensor,
         layout: Layout,
         scale: float,
+        before: Sequence[torch.Tensor],
     ) -> torch.Tensor:
         wide = wide_dtype(value.dtype)
         parts = []
@@ -113,6 +122,10 @@ class _TreeAttention(torch.autograd.Function):
             spans = zip((query, key, value), (branch, trunk, trunk), strict=True)
             more, more_lse = attend(*(_row(values, span).to(wide) for values, span in spans), causal=False, scale=scale)
             _join(out[branch.start : branch.end], lse[branch.start : branch.end], more[0].transpose(0, 1), more_lse[0].T)
+        if before:
+            q_1HND = query.to(wide).transpose(0, 1)[None]
+            more, more_lse = attend(q_1HND, before[0][None], before[1][None], causal=False, scale=scale)
+            _join(out, lse, more[0].transpose(0, 1), more_lse[0].T)
         out = out.to(value.dtype)
         ctx.save_for_backward(query, key, value, out, lse.to(torch.promote_types(value.dtype, torch.float32)))
         ctx.layout, ctx.scale = layout, scale
@@ -135,7 +148,7 @@ class _TreeAttention(torch.autograd.Function):
             more = gradients([_row(values, span) for values, span in spans], bound, causal=False, scale=scale)
             for total, share, span in zip(totals, more, (branch, trunk, trunk), strict=True):
                 total[span.start : span.end] += share[0].transpose(0, 1)
-        return (*(total.to(given.dtype) for total, given in zip(totals, (query, key, value), strict=True)), None, None)
+        return (*(total.to(given.dtype) for total, given in zip(totals, (query, key, value), strict=True)), None, None, None)
 
 
 def _row(values: torch.Tensor, span: Span) -> torch.Tensor:

@@ -9,6 +9,7 @@ L of the root, W of the longest rest, T of the longest tail.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -87,8 +88,12 @@ class TreeMemory(Cache):  # type: ignore[misc]  # transformers has no types
         self._mask_R11C: torch.Tensor | None = None
         self._width = 0
 
+    def root(self, layer_index: int) -> Sequence[torch.Tensor]:
+        """Keys and values [S, L, D] of what all prompts begin with, once they are read; else nothing."""
+        return self.row_layers[layer_index].root if self.root_length else ()
+
     def join(self, root: int, lengths: list[int], owner_R: torch.Tensor) -> None:
-        """Take in prompts that a pass has just read (root first, then each one's rest), and rows that go on from them."""
+        """Take in prompts that a pass has just read (the root's tokens first, if any, then each one's rest), and their rows."""
         count = len(self.lengths_P)
         self.owner_R = torch.cat([self.owner_R, owner_R + count])
         self.ends_R = torch.cat([self.ends_R, torch.zeros_like(owner_R)])
@@ -102,10 +107,10 @@ class TreeMemory(Cache):  # type: ignore[misc]  # transformers has no types
                 joined.append(_stacked([*layer.prompts[number : number + 1], new]))
                 fresh = seen.new_zeros((len(owner_R), seen.shape[0], self.room, seen.shape[2]))
                 tails.append(torch.cat([*layer.tails[number : number + 1], fresh]))
-            if not self.root_length:
+            if root or not layer.root:
                 layer.root = [seen[:, :root].clone() for seen in layer.seen]
             layer.prompts, layer.tails, layer.seen = joined, tails, []
-        self.root_length = root
+        self.root_length = self.root_length or root
         self._places = None
 
     def keep(self, rows: torch.Tensor) -> None:
