@@ -23,7 +23,7 @@ from sharpen.select.targets import seed_demonstrations
 from sharpen.session import Made, Session
 from sharpen.types import Demonstration, Group, Prompt, Report, Row, Text
 
-__all__ = ["MAX_EXAMPLES", "control_training", "run_controls"]
+__all__ = ["MAX_EXAMPLES", "control_training", "is_supervised", "run_controls"]
 
 _PROBE = 64  # train prompts on which the best of the stated prompts is chosen
 _MAX_SAMPLES = 8  # samples a prompt of self-consistency at most: beyond, its cost would pass the run's own on a CPU
@@ -49,12 +49,28 @@ def run_controls(session: Session, steps: Sequence[Step[object]], num_trained: i
         return
     count = min(num_trained, MAX_EXAMPLES)
     sampled = next((step for step in steps if step.sample is not None), None)
-    if sampled is not None:
+    if sampled is None:
+        _left_out(session, "the placebo trains on a run's own samples, and this run sampled none")
+    else:
         _trained(
             session, "placebo", "random samples of its own", random_demonstrations(sampled.name, count), control_training(steps)
         )
-    if any(prompt.target is not None for prompt in session.task.train):
+    if is_supervised(steps):
+        _left_out(session, "supervised training is what this run itself does")
+    elif any(prompt.target is not None for prompt in session.task.train):
         _trained(session, "supervised training", "targets", seed_demonstrations(count), control_training(steps))
+
+
+def is_supervised(steps: Sequence[Step[object]]) -> bool:  # type: ignore[type-var]  # any kind
+    """Whether the steps train on given demonstrations or targets alone, as the control of supervised training does."""
+    return bool(steps) and all(
+        step.select is not None and step.select.name == seed_demonstrations().name and isinstance(step.objective, NLL)
+        for step in steps
+    )
+
+
+def _left_out(session: Session, why: str) -> None:
+    session.note(f"control left out: {why}", session.view(index=-1, step_name="controls"))
 
 
 def with_instruction(prompt: Prompt, instruction: str) -> Prompt:
@@ -104,8 +120,7 @@ def _prompts(session: Session) -> None:
         if all(session.runtime.prompt_length(build(prompt)) <= room for prompt in (*probe, *session.task.final))
     }
     for name in stated.keys() - fits.keys():
-        message = f"control left out: the base with {name} does not fit the model's context"
-        session.note(message, session.view(index=-1, step_name="controls"))
+        _left_out(session, f"the base with {name} does not fit the model's context")
     tried = {name: _accuracy(_asked(session, "probe", probe, build)) for name, build in fits.items()} if probe else {}
     chosen = [max(tried, key=lambda name: tried[name])] if tried else list(fits)
     for name in dict.fromkeys([few_shot, *chosen]):
@@ -136,7 +151,7 @@ def _self_consistency(session: Session, steps: Sequence[Step[object]]) -> None: 
     samples = min(_MAX_SAMPLES, spent // answered) if spent else _MAX_SAMPLES
     if samples < 2:
         return
-    answer = chain(completions(samples, temperature=0.7), majority(final_answer))
+    answer = chain(completions(samples, temperature=0.7), majority(final_answer, verifier=session.task.verifier))
     report = evaluate_final(session, session.roles["base"], answer)
     name = f"base, majority of {samples} samples (self-consistency)"
     session.result("control", name, session.roles["base"], report)
@@ -169,6 +184,7 @@ def _trained(
     nothing = Made(items=[], digest=digest("prompts", []))
     examples = session.stage(select, nothing, view, "select")
     if not examples.items:
+        _left_out(session, f"there are no {what} for the {name}")
         return
     try:
         checkpoint = session.train(step, examples, view)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from sharpen.checks import check_needs, fitting
-from sharpen.controls import MAX_EXAMPLES, control_training
+from sharpen.controls import MAX_EXAMPLES, control_training, is_supervised
 from sharpen.errors import DataError
 from sharpen.events import Observer, silent
 from sharpen.gates import PairedGate
@@ -129,12 +129,13 @@ def make_plan(
     made = [one for group in groups for one in group.completions]
     length = sum(len(one.token_ids) for one in made) / len(made)
     looks = rounds + bool(recipe.setup)
-    held_out = _held_out_tokens(task, length, looks, answer, trains=rounds > 0, controls=controls)
+    models = _control_models(recipe, task) if controls and task.final and task.verifier is not None else None
+    held_out = _held_out_tokens(task, length, looks, answer, trains=rounds > 0, models=models)
     work = [work for one in rehearsed for work in one.over_run()]
     work += [one.training(runtime, forward) for one in rehearsed if one.step.objective is not None]
     work += [Work(name=name, tokens=tokens, seconds=tokens / speed) for name, tokens in held_out.items()]
-    if controls and task.final and task.verifier is not None:
-        work.append(_controls_trained(recipe, rehearsed, task, runtime, forward))
+    if models:
+        work.append(_controls_trained(recipe, rehearsed, models, runtime, forward))
     return Plan(
         first_prompt=runtime.rendered(task.train[0]),
         first_prompt_tokens=runtime.prompt_length(task.train[0]),
@@ -181,29 +182,34 @@ def _answered(session: Session, recipe: Recipe, probe: Sequence[Prompt]) -> floa
 
 
 def _held_out_tokens(
-    task: Task, length: float, looks: int, answer: float, *, trains: bool, controls: bool
+    task: Task, length: float, looks: int, answer: float, *, trains: bool, models: int | None
 ) -> Mapping[str, float]:
-    """Tokens of answers to held-out prompts, by what for."""
+    """Tokens of answers to held-out prompts, by what for; `models` are trained as controls, None where there are no controls."""
     second = len(task.second.gate) if task.second else 0
     found = {
         "gate": (looks + 1) * (len(task.gate) + second) * length if trains else 0.0,
         "final figures": len(task.final) * (1 + trains + answer) * length,
     }
-    if controls and task.final:
-        reads = len(task.final) * (2 + _SAMPLES + 2 * trains)
+    if models is not None:
+        reads = len(task.final) * (2 + _SAMPLES + models * trains)
         found["controls"] = (reads + _CONTROL_PROBE) * length
     return found
 
 
+def _control_models(recipe: Recipe, task: Task) -> int:
+    """How many models the controls train: the placebo where the recipe samples, and one on targets where it does not itself."""
+    with_targets = any(prompt.target is not None for prompt in task.train) and not is_supervised(recipe.steps)
+    return any(step.sample is not None for step in recipe.steps) + with_targets
+
+
 def _controls_trained(
-    recipe: Recipe, rehearsed: Sequence[Rehearsed], task: Task, runtime: Runtime, tokens_a_second: float
+    recipe: Recipe, rehearsed: Sequence[Rehearsed], models: int, runtime: Runtime, tokens_a_second: float
 ) -> Work:
-    """The training of the placebo, where the recipe samples, and of the targets, where there are any; of as many examples."""
+    """The training of that many models, each on as many examples as the run's own."""
     rows = [row for one in rehearsed for example in one.examples for row in example.rows]
     count = min(MAX_EXAMPLES, sum(one.num_examples * one.times for one in rehearsed))
     length = sum(row_tokens(runtime, row) for row in rows) / max(1, len(rows))
-    times = any(step.sample is not None for step in recipe.steps) + any(prompt.target is not None for prompt in task.train)
-    tokens = times * count * length * control_training(recipe.steps).epochs
+    tokens = models * count * length * control_training(recipe.steps).epochs
     return Work(name="controls", tokens=tokens, seconds=3 * tokens / tokens_a_second)
 
 

@@ -10,7 +10,7 @@ from tagged import tagged
 from worlds import VERIFIER, accuracy, tiny_improve, tiny_runtime, tiny_task
 
 from sharpen import session as sessions
-from sharpen.controls import _trained
+from sharpen.controls import _trained, random_demonstrations, run_controls
 from sharpen.digest import digest
 from sharpen.events import Event, silent
 from sharpen.ledger import Ledger
@@ -18,6 +18,7 @@ from sharpen.methods.cream import cream
 from sharpen.methods.grpo import grpo
 from sharpen.methods.rft import rft
 from sharpen.methods.self_consistency import self_consistency
+from sharpen.methods.sft import sft
 from sharpen.protocols import Training
 from sharpen.rounds import improve
 from sharpen.runtime.tiny import tiny_prompts
@@ -91,6 +92,27 @@ def test_a_control_that_diverges_is_left_out_and_noted(tmp_path: Path) -> None:
         assert result.value["name"] == "supervised training: 16 targets"
         assert result.value["cost"]["examples"] == 16
         assert digest(result.value["checkpoint"]) != digest(session.runtime.base.id)
+
+
+def test_a_run_of_sft_trains_no_control_and_says_so(tmp_path: Path) -> None:
+    task = tiny_task()
+    with Ledger(tmp_path) as ledger:
+        session = Session(
+            ledger=ledger, runtime=tiny_runtime(), task=task.replace(final=task.final[:8]), seed=0, observe=silent
+        )
+        session.roles = dict.fromkeys(("base", "incumbent", "previous", "current"), session.runtime.base.id)
+        run_controls(session, sft().steps, 16)
+        notes = {entry.value["message"] for entry in ledger.entries("note")}
+        assert notes == {
+            "control left out: the placebo trains on a run's own samples, and this run sampled none",
+            "control left out: supervised training is what this run itself does",
+        }
+        assert ledger.entries("trained") == []
+        _trained(
+            session, "placebo", "random samples of its own", random_demonstrations("rft", 16), Training(learning_rate=1e-5)
+        )
+        notes = {entry.value["message"] for entry in ledger.entries("note")}
+        assert "control left out: there are no random samples of its own for the placebo" in notes
 
 
 def test_dr_grpo_can_be_asked_for(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from example_builders import ROUND, completion, group
 
 from sharpen.select import best, majority
 from sharpen.types import Completion, Group, Prompt, user
+from sharpen.verifiers import as_verifier, choice, exact, number
 
 
 def answer(given: Completion) -> str | None:
@@ -38,6 +39,24 @@ def test_majority_is_the_likeliest_completion_of_the_most_common_answer():
         found = majority(answer)([reordered(whole, order)], ROUND)[0]
         assert [c.text for c in found.completions] == ["4"]
         assert found.signals == {"vote_share": 0.75, "vote_margin": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("verifier", "texts", "kept"),
+    [
+        (choice(), ["Answer: (A), 3 of 5", "It is Rome.", "Answer: (B), as 3 are left"], "It is Rome."),
+        (exact(), ["**Oslo 3**", "oslo 3.", "Rome 3"], "oslo 3."),
+        (number(), ["1/2 is 0.50", "so 0.5", "5"], "so 0.5"),
+        (lambda prompt, completion: None, ["=1", "x=2", "y=2"], "y=2"),
+    ],
+)
+def test_a_verifiers_own_reading_is_what_is_voted_on(verifier, texts, kept):
+    prompt = user("(A) Rome or (B) Oslo?", options=("Rome", "Oslo"), target="Oslo")
+    found = majority(answer, verifier=as_verifier(verifier))(
+        [dataclasses.replace(likely(texts, [-3.0, -2.0, -1.0]), prompt=prompt)], ROUND
+    )[0]
+    assert [c.text for c in found.completions] == [kept]
+    assert found.signals["vote_share"] == pytest.approx(2 / 3)
 
 
 def test_of_equally_likely_ones_the_lowest_index_is_taken():

@@ -15,8 +15,12 @@ from tiny_runs import VERIFIER, tiny_runtime, tiny_task
 def test_the_training_of_controls_is_counted() -> None:
     work = {one.name: one.tokens for one in make_plan(sft(), model=tiny_runtime(), task=tiny_task()).work}
     answer = work["gate"] / 200  # candidate and incumbent, 100 prompts each
-    reads = 100 * (2 + 8 + 2) + 3 * 64  # two prompts, eight samples, two trained models; and the choice among prompts
-    assert work["controls"] == pytest.approx(reads * answer + work["training"])  # as many targets, as many epochs
+    reads = 100 * (2 + 8) + 3 * 64  # two prompts, eight samples; and the choice among prompts
+    assert work["controls"] == pytest.approx(reads * answer)  # it is its own control, so none is trained
+    plan = make_plan(grpo(VERIFIER, num_prompts=8, num_samples=2), model=tiny_runtime(), task=tiny_task(), rounds=1)
+    work = {one.name: one.tokens for one in plan.work}
+    reads = 100 * (2 + 8 + 2) + 3 * 64  # and two trained models
+    assert work["controls"] > reads * work["gate"] / 200
 
 
 def test_a_reference_costs_a_forward_pass_of_what_is_trained() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Hashable, Sequence
 
 from sharpen.feedback.votes import ballots, mean_logprob, vote
 from sharpen.parts import part
-from sharpen.protocols import Round
+from sharpen.protocols import Round, Verifier
+from sharpen.select.answers import Reader
 from sharpen.types import Completion, Group
 
 __all__ = ["best", "majority"]
@@ -16,7 +18,7 @@ __all__ = ["best", "majority"]
 
 @part(writes=("vote_share", "vote_margin"))
 def majority(
-    key: Callable[[Completion], Hashable | None], *, weights: str | None = None
+    key: Callable[[Completion], Hashable | None], *, weights: str | None = None, verifier: Verifier | None = None
 ) -> Callable[[Sequence[Group], Round], Sequence[Group]]:
     """Each group reduced to one completion that gives the most common answer (self-consistency, Wang et al. 2022, 2203.11171).
 
@@ -26,13 +28,16 @@ def majority(
     Args:
         key: reads the answer of a completion; None where it has none, which is no vote.
         weights: name of the score that a vote counts for; None counts each for 1. An abstained one does not vote.
+        verifier: one that says what it reads as the answer (`Reader`) is asked instead of `key`; its verdicts are not.
 
     Raises:
         ValueError: when it runs, a group has no completions, a weight is negative, or no stage has written that score.
     """
 
     def stage(groups: Sequence[Group], round: Round) -> Sequence[Group]:
-        return [_majority(group, key, weights) for group in groups]
+        if not isinstance(verifier, Reader):
+            return [_majority(group, key, weights) for group in groups]
+        return [_majority(group, functools.partial(verifier.answer, group.prompt), weights) for group in groups]
 
     return stage
 

@@ -105,6 +105,11 @@ class number:
         answer = last_number(completion.text, fractions=target.fraction)
         return float(answer is not None and self._equal(answer, target))
 
+    def answer(self, prompt: Prompt, completion: Completion, /) -> str | None:
+        """The last number, exact; None where there is none."""
+        found = last_number(completion.text)
+        return None if found is None else f"{found.value}{' %' if found.percent else ''}"
+
     def _equal(self, answer: Quantity, target: Quantity) -> bool:
         if answer.percent == target.percent:
             return self._near(answer.value, target.value)

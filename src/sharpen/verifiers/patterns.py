@@ -42,6 +42,10 @@ class exact:
             return None
         return float(normal(completion.text, ignore_case=self.ignore_case) == target)
 
+    def answer(self, prompt: Prompt, completion: Completion, /) -> str | None:
+        """The whole answer without its form; None for an empty one."""
+        return normal(completion.text, ignore_case=self.ignore_case) or None
+
 
 @dataclass(frozen=True)
 class pattern:
