@@ -77,6 +77,7 @@ def main() -> None:
     settings.load_profile("mutation")
     for name in asked.groups:
         with tempfile.TemporaryDirectory() as scratch:
+            Path(scratch).chmod(0o755)
             result = _group(name, Path(scratch), asked)
         print(
             "{0}: {killed} of {sampled} killed: {raw} %, and {adjusted} % of those that change anything".format(name, **result)
@@ -201,6 +202,7 @@ def _in_child(scratch: Path, tests: list[Path], limit_s: int, said: Path, loaded
     sys.path.insert(0, str(scratch / "src"))
     tempfile.tempdir = str(scratch / "temporary")
     os.makedirs(tempfile.tempdir, exist_ok=True)
+    os.chmod(tempfile.tempdir, 0o1777)  # some tests become another user
     os.environ.update(PYTHONPATH=str(scratch / "src"), TMPDIR=tempfile.tempdir)
     before = set(sys.modules)
     status = int(pytest.main([*OPTIONS, *map(str, tests)]))
