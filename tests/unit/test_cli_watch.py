@@ -116,6 +116,14 @@ def test_a_second_call_under_the_same_name_starts_anew(clock: Clock) -> None:
     assert progress.tokens == 3 * 96
 
 
+def test_the_first_block_of_a_stage_within_a_stage_took_its_time(clock: Clock) -> None:
+    progress = Progress(extent=EXTENT, clock=clock)
+    progress.update(Event(kind="stage", round=0, step="s", stage="implicit_reward", total=4))
+    clock.now += 10
+    progress.update(Event(kind="progress", round=0, step="s", stage="score", done=2, total=4, tokens=50))
+    assert progress.speed == pytest.approx(5.0)
+
+
 def test_a_pipe_gets_plain_lines(clock: Clock) -> None:
     file = io.StringIO()
     with watching(EXTENT, quiet=False, file=file, clock=clock) as observe:

@@ -128,15 +128,15 @@ class Progress:
         elif event.kind == "trained":
             self._trainings.done += 1
         elif event.kind == "stage":
-            self._begin(event)
+            self._begin(event, self.clock())
         elif event.kind == "progress":
             if event.stage != self.stage or event.done < self.done:
-                self._begin(event)
+                self._begin(event, self._seen)  # a stage within a stage is heard of when its first block is done
             self._advance(event)
 
-    def _begin(self, event: Event) -> None:
+    def _begin(self, event: Event, began: float) -> None:
         self.stage, self.done, self.total, self._stage_tokens = event.stage, 0, event.total, 0
-        self._stage_began = self._seen = self.clock()
+        self._stage_began = self._seen = began
 
     def _advance(self, event: Event) -> None:
         now, rows, made = self.clock(), event.done - self.done, event.tokens > self._stage_tokens
