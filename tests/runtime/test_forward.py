@@ -25,7 +25,7 @@ from transformers import AutoModelForCausalLM
 
 from sharpen.errors import DataError
 from sharpen.runtime.forward import ForwardPass, Scored, encode_rows, padded_groups
-from sharpen.runtime.packing import Encoded, num_packed_tokens, pack_rows, packs
+from sharpen.runtime.packing import Encoded, pack_rows, packs
 from sharpen.types import Prompt, Row, Text
 
 PROMPTS = words("a", "hello world", "q" * 30, "Why?")
@@ -263,6 +263,11 @@ def test_an_embedding_is_the_mean_of_the_last_hidden_states(folder, rt):
 
 ids = st.lists(st.integers(0, 3), min_size=1, max_size=5).map(tuple)
 any_rows = st.lists(st.builds(Encoded, prompt_ids=ids, completion_ids=ids, temperature=st.just(1.0)), min_size=1, max_size=9)
+
+
+def num_packed_tokens(rows):
+    """Each prompt once, and every completion without its last token, which predicts nothing."""
+    return sum(map(len, {row.prompt_ids for row in rows})) + sum(len(row.completion_ids) - 1 for row in rows)
 
 
 @for_all(any_rows)

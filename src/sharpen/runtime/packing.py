@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import torch
 
-__all__ = ["Encoded", "Pack", "Span", "num_packed_tokens", "pack_rows", "packs"]
+__all__ = ["Encoded", "Pack", "Span", "pack_rows", "packs"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,12 +99,6 @@ def pack_rows(rows: Sequence[Encoded]) -> Pack:
         branches=tuple(branches),
         read_M=torch.cat([reads[place] for place in range(len(rows))]),
     )
-
-
-def num_packed_tokens(rows: Sequence[Encoded]) -> int:
-    """Tokens that run forward when these rows are one pack."""
-    prompts = {row.prompt_ids for row in rows}
-    return sum(map(len, prompts)) + sum(len(row.completion_ids) - 1 for row in rows)
 
 
 def packs(items: Sequence[Sequence[Encoded]], token_budget: int) -> list[list[int]]:
