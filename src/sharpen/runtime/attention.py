@@ -45,7 +45,8 @@ def _attention(
             layer: int = module.layer_idx  # type: ignore[assignment]  # every attention module of transformers has its number
             if layout is None:
                 assert memory is not None
-                return memory.attend(layer, query, scale).to(value.dtype), None
+                read = memory.attend(layer, query[: len(memory.owner_R), :, 0], scale)
+                return read.to(value.dtype)[:, None].expand(len(query), -1, -1, -1), None
             query_NHD, key_NKD, value_NKD = (each[0].transpose(0, 1) for each in (query, key, value))
             before = memory.root(layer) if memory is not None else ()
             return tree_attention(query_NHD, key_NKD, value_NKD, layout, scale, before)[None], None

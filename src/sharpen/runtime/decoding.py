@@ -16,7 +16,10 @@ from sharpen.runtime.packing import Encoded, pack_rows
 from sharpen.runtime.tree_attention import Layout
 from sharpen.runtime.tree_memory import TreeMemory
 
-__all__ = ["Decoder", "PaddedDecoder", "TreeDecoder", "check_decoding"]
+__all__ = ["Decoder", "ModuleStep", "PaddedDecoder", "Step", "TreeDecoder", "check_decoding"]
+
+Step = Callable[[torch.Tensor, torch.Tensor, TreeMemory], torch.Tensor]
+"""From one token [R] of every row and its position [R], more than one row, to logits [R, V]; keys and values go to the memory."""
 
 _LEAST_ROOT = 8  # tokens; a shorter common beginning is not worth a part of its own
 
@@ -37,22 +40,44 @@ class Decoder(Protocol):
         ...
 
 
+class ModuleStep:
+    """A step through the modules of a model that runs over packs."""
+
+    def __init__(self, model: Any) -> None:  # Any: a transformers causal LM
+        """Wrap the model."""
+        self.model = model
+
+    def __call__(self, tokens_R: torch.Tensor, positions_R: torch.Tensor, memory: TreeMemory) -> torch.Tensor:
+        """As `Step`."""
+        output = self.model(
+            input_ids=tokens_R[:, None],
+            position_ids=positions_R[:, None],
+            attention_mask=_taken_as_it_is(tokens_R.device),
+            past_key_values=memory,
+            use_cache=True,
+            memory=memory,
+        )
+        logits_RV: torch.Tensor = output.logits[:, -1]
+        return logits_RV
+
+
 class TreeDecoder:
     """Runs prompts as packs, without padding, and keeps what rows have in common once (see `tree_memory`)."""
 
-    def __init__(self, model: Any, root: tuple[int, ...], prefill_tokens: int, max_length: int) -> None:  # Any: a causal LM
+    def __init__(self, model: Any, step: Step, root: tuple[int, ...], prefill_tokens: int, max_length: int) -> None:
         """A decoder without rows.
 
         Args:
             model: a transformers causal LM that runs over packs.
+            step: how it takes one token of every row.
             root: what all contexts to come begin with, and end after.
             prefill_tokens: prompt tokens run forward at once, at most.
             max_length: positions that the model has.
         """
-        self.model, self.prefill_tokens, self.max_length = model, prefill_tokens, max_length
+        self.model, self.run_step, self.prefill_tokens, self.max_length = model, step, prefill_tokens, max_length
         self.root = root if len(root) >= _LEAST_ROOT else ()
         self.device = next(model.parameters()).device
-        self.memory = TreeMemory(model.config.get_text_config().num_hidden_layers, self.device, room=32)
+        self.memory = TreeMemory(model.config.get_text_config().num_hidden_layers, self.device)
         self.positions_R = torch.zeros(0, dtype=torch.long, device=self.device)
 
     def admit(self, contexts: Sequence[tuple[int, ...]], owner_R: torch.Tensor) -> torch.Tensor:
@@ -94,17 +119,9 @@ class TreeDecoder:
         # a finished row runs on until it is dropped, and must not run out of the model's positions
         positions_R = self.positions_R.clamp(max=self.max_length - 1)
         copies = 2 if len(tokens_R) == 1 else 1  # one row alone would take another kernel, which rounds otherwise
-        output = self.model(
-            input_ids=tokens_R.repeat(copies)[:, None],
-            position_ids=positions_R.repeat(copies)[:, None],
-            attention_mask=_taken_as_it_is(self.device),
-            past_key_values=self.memory,
-            use_cache=True,
-            memory=self.memory,
-        )
+        logits_RV = self.run_step(tokens_R.repeat(copies), positions_R.repeat(copies), self.memory)[: len(tokens_R)]
         self.memory.end_step()
         self.positions_R = self.positions_R + 1
-        logits_RV: torch.Tensor = output.logits[: len(tokens_R), -1]
         return logits_RV
 
     def keep(self, rows: torch.Tensor) -> None:

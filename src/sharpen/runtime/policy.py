@@ -49,9 +49,9 @@ class TorchPolicy:
     ) -> Iterator[tuple[int, Completion]]:
         """The place of a request and its completion, for one after another as they end; `lengths` as in `generation.stream`."""
         runtime = self.runtime
-        module = runtime.resident(self.weights).module
-        decoder = runtime.decoder(module)
-        with runtime.precision(), weights.cacheable_casts(module):
+        resident = runtime.resident(self.weights)
+        decoder = runtime.decoder(resident)
+        with runtime.precision(), weights.cacheable_casts(resident.module):
             yield from stream(
                 decoder,
                 runtime.renderer,

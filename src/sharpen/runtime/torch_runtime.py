@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,8 +19,9 @@ from sharpen.errors import ModelError
 from sharpen.identity import code_digest
 from sharpen.protocols import Capability, Objective, Trained, Training
 from sharpen.runtime import adapters, weights
-from sharpen.runtime.decoding import Decoder, PaddedDecoder, TreeDecoder, check_decoding
+from sharpen.runtime.decoding import Decoder, ModuleStep, PaddedDecoder, Step, TreeDecoder, check_decoding
 from sharpen.runtime.forward import ForwardPass, encode_rows, packs_exactly
+from sharpen.runtime.fused_step import fastest_step
 from sharpen.runtime.independence import rows_are_independent
 from sharpen.runtime.policy import TorchPolicy
 from sharpen.runtime.rendering import Renderer
@@ -31,11 +33,12 @@ __all__ = ["TorchPolicy", "TorchRuntime"]
 
 @dataclass(kw_only=True)
 class _Resident:
-    """Weights in memory, with the optimiser that made them and where they are saved, if anywhere."""
+    """Weights in memory, with the optimiser that made them, where they are saved, if anywhere, and how they decode."""
 
     module: Any  # a transformers causal LM has no useful static type
     optimizer: torch.optim.AdamW | None = None
     uri: str | None = None
+    step: Step | None = None
 
 
 class TorchRuntime:
@@ -202,6 +205,7 @@ class TorchRuntime:
         check_columns(rows, objective.columns, scored)
         objective.counts(examples)  # an example that it refuses is refused before any weight changes
         resident = self.resident(start)
+        resident.step = None  # a copy of weights that are about to change
         rank = adapters.lora_rank(resident.module)
         if rank is not None and rank != training.lora_rank:
             raise ValueError(
@@ -299,24 +303,27 @@ class TorchRuntime:
             self._independent = forward.packed and rows_are_independent(module, forward.dtype)
         return self._independent
 
-    def decoder(self, module: Any) -> Callable[[tuple[int, ...]], Decoder]:  # Any: as above
-        """What makes decoders of this model; tested once on it.
+    def decoder(self, resident: _Resident) -> Callable[[tuple[int, ...]], Decoder]:
+        """What makes decoders of these weights; tested once on the model.
 
         Raises:
             ModelError: it cannot be sampled with rows that come and go.
         """
-        length, budget = self.renderer.max_length, self.token_budget
+        module, length, budget = resident.module, self.renderer.max_length, self.token_budget
         dtype = torch.bfloat16 if self.dtype == "bfloat16" and self.device.type != "cpu" else torch.float32
+        forward = self.forward_pass(module)
 
-        def make(root: tuple[int, ...]) -> Decoder:
-            if self.forward_pass(module).packed:
-                return TreeDecoder(module, root, budget, length)
+        def make(root: tuple[int, ...], step: Step) -> Decoder:
+            if forward.packed:
+                return TreeDecoder(module, step, root, budget, length)
             return PaddedDecoder(module, budget, length, dtype)
 
         if not self._decodes:
-            check_decoding(module, make)
+            check_decoding(module, functools.partial(make, step=ModuleStep(module)))
             self._decodes = True
-        return make
+        if resident.step is None:
+            resident.step = fastest_step(module, forward.dtype) if forward.packed else ModuleStep(module)
+        return functools.partial(make, step=resident.step)
 
 
 def model_digest(folder: Path) -> str:

@@ -1,10 +1,11 @@
 """Key/value memory of rows in flight: what rows have in common is kept, and read, once.
 
 A row's context is the root (the beginning that all prompts have in common), its own prompt's rest, and its tail: what it has
-drawn so far. A row may start, end and be replaced at any step; nothing is moved for it, and nothing is copied per token.
+drawn so far. All tails are written in the same column at a step, so that a row's tail is the columns since it joined. A row may
+join and leave between any two steps; nothing is copied per token.
 
 Shapes: R rows, P prompts, n rows of one prompt at most, S key/value heads, G query heads a key/value head, D head width; columns:
-L of the root, W of the longest rest, T of the longest tail.
+L of the root, W of the longest rest, T of the tails.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from sharpen.runtime.tree_attention import wide_dtype
 
 __all__ = ["TreeMemory"]
 
+_ROOM = 32  # columns of tails added at least when they are full, and half of what there is at most
+
 
 class _Layer(CacheLayerMixin):  # type: ignore[misc]  # transformers has no types
-    """Keys and values of one layer, wide: root [S, L, D], prompts [P, S, W, D], tails [R, S, room, D]."""
+    """Keys and values of one layer, wide: root [S, L, D], prompts [S, P, W, D], tails [S, R, room, D]."""
 
     is_sliding = False
 
@@ -44,10 +47,13 @@ class _Layer(CacheLayerMixin):  # type: ignore[misc]  # transformers has no type
             dtype = wide_dtype(value_states.dtype)
             self.seen = [key_states[0].to(dtype), value_states[0].to(dtype)]
         else:
-            rows, ends = self.memory.steps
-            for tails, new in zip(self.tails, (key_states, value_states), strict=True):
-                tails[rows, :, ends] = new[: len(rows), :, 0].to(tails.dtype)
+            self.write(key_states[:, :, 0].transpose(0, 1), value_states[:, :, 0].transpose(0, 1))
         return key_states, value_states
+
+    def write(self, *keys_and_values: torch.Tensor) -> None:
+        """Write a step's keys and values [S, R or more, D] to the end of the tails."""
+        for tails, new in zip(self.tails, keys_and_values, strict=True):
+            tails[:, :, self.memory.width - 1] = new[:, : tails.shape[1]]
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         """(columns after the write, offset); no mask is made from it."""
@@ -64,29 +70,40 @@ class _Layer(CacheLayerMixin):  # type: ignore[misc]  # transformers has no type
 
 @dataclass(frozen=True)
 class _Places:
-    """Which rows belong to which prompt: `rows_Pn` pads with row 0, and `back_R` is each row's place in it, flat."""
+    """Which rows belong to which prompt, where they are not simply n each, one prompt after another.
+
+    Attributes:
+        rows_Pn: rows of each prompt, flat; padded with row 0.
+        back_R: each row's place in it.
+    """
 
     rows_Pn: torch.Tensor
     back_R: torch.Tensor
 
 
 class TreeMemory(Cache):  # type: ignore[misc]  # transformers has no types
-    """The memory of all layers."""
+    """The memory of all layers.
 
-    def __init__(self, num_layers: int, device: torch.device, room: int) -> None:
-        """An empty memory; tails have room for this many tokens at first, and for half as many more whenever it is used up."""
+    Attributes:
+        row_layers: one layer each.
+        reading: whether passes run over prompts, and not over one token of each row.
+        width: columns of tails in use.
+    """
+
+    def __init__(self, num_layers: int, device: torch.device) -> None:
+        """An empty memory."""
         self.row_layers = [_Layer(self) for _ in range(num_layers)]
         super().__init__(layers=list(self.row_layers))
-        self.device, self.room = device, room
+        self.device = device
         self.reading = True
         self.root_length = 0
+        self.width = 0
+        self.room = _ROOM
         self.owner_R = torch.zeros(0, dtype=torch.long, device=device)
         self.lengths_P = torch.zeros(0, dtype=torch.long, device=device)
-        self.ends_R = torch.zeros(0, dtype=torch.long, device=device)
-        self.steps: tuple[torch.Tensor, torch.Tensor] = (self.owner_R, self.ends_R)
+        self.starts_R = torch.zeros(0, dtype=torch.long, device=device)
         self._places: _Places | None = None
-        self._mask_R11C: torch.Tensor | None = None
-        self._width = 0
+        self._hidden_R1C: torch.Tensor | None = None
 
     def root(self, layer_index: int) -> Sequence[torch.Tensor]:
         """Keys and values [S, L, D] of what all prompts begin with, once they are read; else nothing."""
@@ -94,113 +111,133 @@ class TreeMemory(Cache):  # type: ignore[misc]  # transformers has no types
 
     def join(self, root: int, lengths: list[int], owner_R: torch.Tensor) -> None:
         """Take in prompts that a pass has just read (the root's tokens first, if any, then each one's rest), and their rows."""
-        count = len(self.lengths_P)
-        self.owner_R = torch.cat([self.owner_R, owner_R + count])
-        self.ends_R = torch.cat([self.ends_R, torch.zeros_like(owner_R)])
+        self.owner_R = torch.cat([self.owner_R, owner_R + len(self.lengths_P)])
+        self.starts_R = torch.cat([self.starts_R, torch.full_like(owner_R, self.width)])
         self.lengths_P = torch.cat([self.lengths_P, torch.tensor(lengths, device=self.device)])
         for layer in self.row_layers:
             joined, tails = [], []
             for number, seen in enumerate(layer.seen):
                 new = torch.nn.utils.rnn.pad_sequence(
                     [part.transpose(0, 1) for part in seen[:, root:].split(lengths, 1)], batch_first=True
-                ).transpose(1, 2)
-                joined.append(_stacked([*layer.prompts[number : number + 1], new]))
-                fresh = seen.new_zeros((len(owner_R), seen.shape[0], self.room, seen.shape[2]))
-                tails.append(torch.cat([*layer.tails[number : number + 1], fresh]))
+                )
+                joined.append(_stacked([*layer.prompts[number : number + 1], new.permute(2, 0, 1, 3)]))
+                fresh = seen.new_empty((len(seen), len(owner_R), self.room, seen.shape[2]))
+                fresh[:, :, : self.width] = 0  # hidden, but a sum over it has to be a number
+                tails.append(torch.cat([*layer.tails[number : number + 1], fresh], 1))
             if root or not layer.root:
                 layer.root = [seen[:, :root].clone() for seen in layer.seen]
             layer.prompts, layer.tails, layer.seen = joined, tails, []
         self.root_length = self.root_length or root
-        self._places = None
+        self._hidden_R1C = None
 
     def keep(self, rows: torch.Tensor) -> None:
-        """Keep these rows, and the prompts that they go on from."""
+        """Keep these rows, the prompts that they go on from, and the columns since the first of them joined."""
         used, owner_R = self.owner_R[rows].unique(return_inverse=True)
-        self.owner_R, self.ends_R, self.lengths_P = owner_R, self.ends_R[rows], self.lengths_P[used]
-        width = int(self.lengths_P.max()) if len(used) else 0
+        self.owner_R, self.lengths_P = owner_R, self.lengths_P[used]
+        longest = int(self.lengths_P.max()) if len(used) else 0
+        first = int(self.starts_R[rows].min()) if len(rows) else self.width
+        self.starts_R = self.starts_R[rows] - first
+        held = slice(first, self.width)
+        self.width -= first
+        self.room = _with_room(self.width)
         for layer in self.row_layers:
-            layer.tails = [tails[rows] for tails in layer.tails]
-            layer.prompts = [prompts[used, :, :width] for prompts in layer.prompts]
-        self._places = None
+            layer.tails = [_roomy(tails[:, :, held].index_select(1, rows), self.room) for tails in layer.tails]
+            layer.prompts = [prompts[:, used, :longest] for prompts in layer.prompts]
+        self._hidden_R1C = None
 
     def begin_step(self) -> None:
         """Make room for one more token of every row, and work out what every layer needs."""
         self.reading = False
-        self.steps = (torch.arange(len(self.ends_R), device=self.device), self.ends_R)
-        if self._places is None:
-            self._places = _places(self.owner_R, len(self.lengths_P))
-        self._width = int(self.ends_R.max()) + 1
-        if self._width > self.room:
-            more = self.room // 2 + 1
-            self.room += more
+        self.width += 1
+        if self.width > self.room:
+            self.room = _with_room(self.width)
             for layer in self.row_layers:
-                layer.tails = [torch.nn.functional.pad(tails, (0, 0, 0, more)) for tails in layer.tails]
-        columns = torch.arange(int(self.lengths_P.max()), device=self.device)
-        mask = [
-            torch.zeros((len(self.ends_R), self.root_length), dtype=torch.bool, device=self.device),
-            columns >= self.lengths_P[self.owner_R][:, None],
-            torch.arange(self._width, device=self.device) > self.ends_R[:, None],
-        ]
-        self._mask_R11C = torch.cat(mask, 1)[:, None, None]
+                layer.tails = [_roomy(tails, self.room) for tails in layer.tails]
+            self._hidden_R1C = None
+        if self._hidden_R1C is None:
+            self._places = _places(self.owner_R, len(self.lengths_P))
+            self._hidden_R1C = self._hidden()
+
+    def _hidden(self) -> torch.Tensor:
+        """0 where a row sees a column and minus infinity where not, for all columns that there is room for."""
+        rest = torch.arange(int(self.lengths_P.max()), device=self.device) >= self.lengths_P[self.owner_R][:, None]
+        before = torch.arange(self.room, device=self.device) < self.starts_R[:, None]
+        root = torch.zeros((len(self.owner_R), self.root_length), dtype=torch.bool, device=self.device)
+        hidden_RC = torch.cat([root, rest, before], 1)
+        dtype = self.row_layers[0].tails[0].dtype
+        return torch.zeros(hidden_RC.shape, dtype=dtype, device=self.device).masked_fill_(hidden_RC, float("-inf"))[:, None]
 
     def end_step(self) -> None:
-        """Count the token that every row has taken in."""
-        self.ends_R = self.ends_R + 1
+        """Go back to reading prompts."""
         self.reading = True
 
-    def attend(self, layer_index: int, query: torch.Tensor, scale: float) -> torch.Tensor:
-        """[R, 1, H, D] what each row reads with its one query [R, H, 1, D]."""
+    def attend(self, layer_index: int, query_RHD: torch.Tensor, scale: float) -> torch.Tensor:
+        """[R, H, D], wide: what each row reads with its one query."""
         layer = self.row_layers[layer_index]
         (root_k, root_v), (prompt_k, prompt_v) = layer.root, layer.prompts
-        tail_k, tail_v = (tails[:, :, : self._width] for tails in layer.tails)
-        rows, shared, _, dim = tail_k.shape
-        queries = query[:rows].to(tail_k.dtype).mul(scale).reshape(rows, shared, -1, dim)
-        assert self._places is not None
-        assert self._mask_R11C is not None
-        widths = [root_k.shape[1], prompt_k.shape[2], self._width]
-        scores = torch.cat(
-            [
-                torch.matmul(queries.transpose(0, 1).flatten(1, 2), root_k.transpose(1, 2))
-                .unflatten(1, (rows, -1))
-                .transpose(0, 1),
-                _per_prompt(queries, prompt_k.transpose(2, 3), self._places),
-                # (keys x query), not (query x keys): the order that reads the keys as they lie in memory
-                torch.bmm(tail_k.flatten(0, 1), queries.flatten(0, 1).transpose(1, 2)).transpose(1, 2).unflatten(0, (rows, -1)),
-            ],
-            -1,
-        )
-        shares = scores.masked_fill_(self._mask_R11C, float("-inf")).softmax(-1)
-        of_root, of_prompt, of_tail = shares.split(widths, -1)
-        mixed = torch.bmm(of_tail.flatten(0, 1), tail_v.flatten(0, 1)).unflatten(0, (rows, -1))
-        mixed += _per_prompt(of_prompt, prompt_v, self._places)
-        mixed += torch.matmul(of_root.transpose(0, 1).flatten(1, 2), root_v).unflatten(1, (rows, -1)).transpose(0, 1)
-        read: torch.Tensor = mixed.flatten(1, 2)[:, None].expand(len(query), -1, -1, -1)
-        return read
+        tail_k, tail_v = (tails[:, :, : self.width].flatten(0, 1) for tails in layer.tails)
+        shared, rows, _, dim = layer.tails[0].shape
+        before, width = self.root_length, self.root_length + prompt_k.shape[2]
+        query_SRGD = query_RHD.view(rows, shared, -1, dim).transpose(0, 1).to(tail_k.dtype, memory_format=torch.contiguous_format)
+        query_SRGD *= scale
+        groups = query_SRGD.shape[2]
+        parts = [
+            self._per_prompt(query_SRGD, prompt_k.transpose(2, 3)),
+            # (keys x query), not (query x keys): the order that reads the keys as they lie in memory
+            torch.bmm(tail_k, query_SRGD.flatten(0, 1).transpose(1, 2)).transpose(1, 2).unflatten(0, (shared, rows)),
+        ]
+        if before:
+            parts.insert(0, torch.bmm(query_SRGD.flatten(1, 2), root_k.transpose(1, 2)).unflatten(1, (rows, groups)))
+        scores = torch.cat(parts, -1)
+        assert self._hidden_R1C is not None
+        shares = scores.add_(self._hidden_R1C[..., : scores.shape[-1]]).softmax(-1)
+        mixed = torch.bmm(shares[..., width:].flatten(0, 1), tail_v).unflatten(0, (shared, rows))
+        mixed += self._per_prompt(shares[..., before:width], prompt_v)
+        if before:
+            mixed.flatten(1, 2).baddbmm_(shares[..., :before].flatten(1, 2), root_v)
+        read_RHD: torch.Tensor = mixed.transpose(0, 1).flatten(1, 2)
+        return read_RHD
+
+    def _per_prompt(self, values_SRGX: torch.Tensor, matrices_SPXY: torch.Tensor) -> torch.Tensor:
+        """[S, R, G, Y] each row's values times its prompt's matrix; one product a prompt and head for all its rows."""
+        heads, count, width, _ = matrices_SPXY.shape
+        places = self._places
+        if places is not None:
+            values_SRGX = values_SRGX.index_select(1, places.rows_Pn)
+        groups = values_SRGX.shape[2]
+        found = torch.bmm(values_SRGX.reshape(heads * count, -1, width), matrices_SPXY.flatten(0, 1))
+        found_SRGY = found.view(heads, -1, groups, found.shape[-1])
+        return found_SRGY if places is None else found_SRGY.index_select(1, places.back_R)
+
+
+def _with_room(width: int) -> int:
+    return width + max(_ROOM, width // 2)
+
+
+def _roomy(tails: torch.Tensor, room: int) -> torch.Tensor:
+    """The same columns, and room after them."""
+    more = tails.new_empty((*tails.shape[:2], room, tails.shape[3]))
+    more[:, :, : tails.shape[2]] = tails
+    return more
 
 
 def _stacked(parts: list[torch.Tensor]) -> torch.Tensor:
-    """Parts [*, S, W, D] of several widths as one, padded on the right."""
+    """Parts [S, *, W, D] of several widths as one, padded on the right."""
     width = max(part.shape[2] for part in parts)
-    return torch.cat([torch.nn.functional.pad(part, (0, 0, 0, width - part.shape[2])) for part in parts])
+    return torch.cat([torch.nn.functional.pad(part, (0, 0, 0, width - part.shape[2])) for part in parts], 1)
 
 
-def _places(owner_R: torch.Tensor, num_prompts: int) -> _Places:
+def _places(owner_R: torch.Tensor, num_prompts: int) -> _Places | None:
     counts_P = torch.bincount(owner_R, minlength=num_prompts)
+    most = int(counts_P.max())
+    device = owner_R.device
+    if torch.equal(owner_R, torch.arange(num_prompts, device=device).repeat_interleave(most)):
+        return None
     order_R = owner_R.argsort(stable=True)
     first_P = counts_P.cumsum(0) - counts_P
     rank_R = torch.empty_like(owner_R)
-    rank_R[order_R] = torch.arange(len(owner_R), device=owner_R.device) - first_P[owner_R[order_R]]
-    most = int(counts_P.max())
+    rank_R[order_R] = torch.arange(len(owner_R), device=device) - first_P[owner_R[order_R]]
     back_R = owner_R * most + rank_R
-    rows_Pn = torch.zeros((num_prompts, most), dtype=torch.long, device=owner_R.device)
-    rows_Pn.view(-1)[back_R] = torch.arange(len(owner_R), device=owner_R.device)
+    rows_Pn = torch.zeros(num_prompts * most, dtype=torch.long, device=device)
+    rows_Pn[back_R] = torch.arange(len(owner_R), device=device)
     return _Places(rows_Pn, back_R)
-
-
-def _per_prompt(values_RSGX: torch.Tensor, matrices_PSXY: torch.Tensor, places: _Places) -> torch.Tensor:
-    """[R, S, G, Y] each row's values times its prompt's matrix; one product a prompt and head for all its rows."""
-    most = places.rows_Pn.shape[1]
-    grouped = values_RSGX[places.rows_Pn].transpose(1, 2).flatten(2, 3)  # [P, S, n G, X]
-    found = torch.matmul(grouped, matrices_PSXY)
-    mixed_RSGY: torch.Tensor = found.unflatten(2, (most, -1)).transpose(1, 2).flatten(0, 1)[places.back_R]
-    return mixed_RSGY
