@@ -178,7 +178,9 @@ class TreeMemory(Cache):  # type: ignore[misc]  # transformers has no types
         tail_k, tail_v = (tails[:, :, : self.width].flatten(0, 1) for tails in layer.tails)
         shared, rows, _, dim = layer.tails[0].shape
         before, width = self.root_length, self.root_length + prompt_k.shape[2]
-        query_SRGD = query_RHD.view(rows, shared, -1, dim).transpose(0, 1).to(tail_k.dtype, memory_format=torch.contiguous_format)
+        query_SRGD = (
+            query_RHD.view(rows, shared, -1, dim).transpose(0, 1).to(tail_k.dtype, memory_format=torch.contiguous_format)
+        )
         query_SRGD *= scale
         groups = query_SRGD.shape[2]
         parts = [
