@@ -1,65 +1,97 @@
 """Attention of a batch of queries over keys, as parts of a whole: with the log-sum-exp that puts parts together, each way.
 
-Short parts are plain batched matrix products, with no copy of a key for every query head; long ones take torch's fused kernel,
-which holds no matrix of scores.
+Queries run in blocks, each over the keys that it may see, so that scores stay in a CPU's cache and half of a causal square is never
+worked out. Queries of one key head are folded into one matrix, so that no key is copied for every query head.
 
-Shapes: B parts, H query heads, K key heads (H is a multiple), S queries, T keys, D head width.
+Shapes: B parts (segments x key heads), S query tokens, G query heads a key head, F = S G folded queries, T keys, D head width.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 
 import torch
 
 __all__ = ["attend", "gradients"]
 
-_LONGEST = 256  # queries or keys; beyond it the scores of a part no longer stay in a CPU's cache
-_flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-_flash_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
+_BLOCK = 64  # query tokens of a causal block; less is worked out for nothing, but by more calls
+_SCORES = 2**19  # of a block that is not causal, at most
 
 
 def attend(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *, causal: bool, scale: float
+    q_BFD: torch.Tensor, k_BTD: torch.Tensor, v_BTD: torch.Tensor, hidden_BT: torch.Tensor | None, *, groups: int, causal: bool
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """What queries [B, H, S, D] read of keys and values [B, K, T, D]: [B, H, S, D], and the log-sum-exp of scores [B, H, S]."""
-    if max(q.shape[2], k.shape[2]) > _LONGEST:
-        copies = q.shape[1] // k.shape[1]
-        long, norms = _flash(q, k.repeat_interleave(copies, 1), v.repeat_interleave(copies, 1), 0.0, causal, scale=scale)
-        return long, norms
-    scores = _scores(q, k, causal=causal, scale=scale)
-    top = scores.amax(-1, keepdim=True)
-    shares = scores.sub_(top).exp_()
-    total = shares.sum(-1, keepdim=True)
-    out = torch.matmul(shares, v).div_(total)
-    return out.view(q.shape), (total.log_() + top).view(q.shape[:3])
+    """What queries read of keys and values [B, F, D], and the log-sum-exp [B, F] of their scores.
+
+    Args:
+        q_BFD: queries times the scale, token by token.
+        k_BTD, v_BTD: keys and values.
+        hidden_BT: keys that no query sees, or None.
+        groups: G.
+        causal: whether a query sees only the keys up to its own place.
+    """
+    out_BFD = torch.empty_like(q_BFD)
+    lse_BF = q_BFD.new_empty(q_BFD.shape[:2])
+    for here, end in _blocks(q_BFD, k_BTD, groups, causal=causal):
+        shares_BFT = _scores(q_BFD[:, here], k_BTD[:, :end], hidden_BT, groups=groups, causal=causal)
+        top_BF1 = shares_BFT.amax(-1, keepdim=True)
+        total_BF1 = shares_BFT.sub_(top_BF1).exp_().sum(-1, keepdim=True)
+        torch.div(torch.bmm(shares_BFT, v_BTD[:, :end]), total_BF1, out=out_BFD[:, here])
+        lse_BF[:, here] = total_BF1.log_().add_(top_BF1).squeeze(-1)
+    return out_BFD, lse_BF
 
 
 def gradients(
-    grad_q_k_v_out: Sequence[torch.Tensor], lse: torch.Tensor, *, causal: bool, scale: float
+    grad_BFD: torch.Tensor,
+    q_BFD: torch.Tensor,
+    k_BTD: torch.Tensor,
+    v_BTD: torch.Tensor,
+    hidden_BT: torch.Tensor | None,
+    lse_BF: torch.Tensor,
+    delta_BF: torch.Tensor,
+    *,
+    groups: int,
+    causal: bool,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The part's share of the gradients of q, k and v, from `out` and `lse` of the whole that it is part of."""
-    grad, q, k, v, out = grad_q_k_v_out
-    shared = k.shape[1]
-    copies = q.shape[1] // shared
-    if max(q.shape[2], k.shape[2]) > _LONGEST:
-        every_k, every_v = k.repeat_interleave(copies, 1), v.repeat_interleave(copies, 1)
-        of_q, of_k, of_v = _flash_backward(grad, q, every_k, every_v, out, lse, 0.0, causal, scale=scale)
-        return of_q, of_k.unflatten(1, (shared, copies)).sum(2), of_v.unflatten(1, (shared, copies)).sum(2)
-    folded = (len(q), shared, copies * q.shape[2])
-    shares = _scores(q, k, causal=causal, scale=scale).sub_(lse.reshape(*folded, 1)).exp_()
-    grad_F, out_F, q_F = (each.reshape(*folded, -1) for each in (grad, out, q))
-    of_v = torch.matmul(shares.transpose(2, 3), grad_F)
-    of_scores = torch.matmul(grad_F, v.transpose(2, 3)).sub_((grad_F * out_F).sum(-1, keepdim=True)).mul_(shares).mul_(scale)
-    of_q = torch.matmul(of_scores, k).view(q.shape)
-    return of_q, torch.matmul(of_scores.transpose(2, 3), q_F), of_v
+    """The part's share of the gradients of (scaled) queries, keys and values.
+
+    Args:
+        grad_BFD: gradient of what the queries read of the whole.
+        lse_BF: log-sum-exp of the whole; infinite where a query's share counts for nothing.
+        delta_BF: sum of `grad` times what was read, over D.
+        q_BFD, k_BTD, v_BTD, hidden_BT, groups, causal: as for `attend`.
+    """
+    of_q, of_k, of_v = torch.empty_like(q_BFD), torch.zeros_like(k_BTD), torch.zeros_like(v_BTD)
+    for here, end in _blocks(q_BFD, k_BTD, groups, causal=causal):
+        shares_BFT = _scores(q_BFD[:, here], k_BTD[:, :end], hidden_BT, groups=groups, causal=causal)
+        shares_BFT.sub_(lse_BF[:, here, None]).exp_()
+        of_v[:, :end].baddbmm_(shares_BFT.transpose(1, 2), grad_BFD[:, here])
+        of_scores_BFT = (
+            torch.bmm(grad_BFD[:, here], v_BTD[:, :end].transpose(1, 2)).sub_(delta_BF[:, here, None]).mul_(shares_BFT)
+        )
+        of_q[:, here] = torch.bmm(of_scores_BFT, k_BTD[:, :end])
+        of_k[:, :end].baddbmm_(of_scores_BFT.transpose(1, 2), q_BFD[:, here])
+    return of_q, of_k, of_v
 
 
-def _scores(q: torch.Tensor, k: torch.Tensor, *, causal: bool, scale: float) -> torch.Tensor:
-    """[B, K, copies S, T] scores, minus infinity where a query does not see a key."""
-    copies, length = q.shape[1] // k.shape[1], q.shape[2]
-    scores = torch.matmul(q.reshape(len(q), k.shape[1], copies * length, -1), k.transpose(2, 3)).mul_(scale)
-    if causal:
-        hidden = torch.ones((length, k.shape[2]), dtype=torch.bool, device=q.device).triu_(1)
-        scores.unflatten(2, (copies, length)).masked_fill_(hidden, float("-inf"))
-    return scores
+def _blocks(q_BFD: torch.Tensor, k_BTD: torch.Tensor, groups: int, *, causal: bool) -> Iterator[tuple[slice, int]]:
+    """Folded queries, and how many keys they may see."""
+    folded, keys = q_BFD.shape[1], k_BTD.shape[1]
+    step = _BLOCK * groups if causal else max(groups, _SCORES // (len(q_BFD) * keys))
+    for start in range(0, folded, step):
+        stop = min(start + step, folded)
+        yield slice(start, stop), stop // groups if causal else keys
+
+
+def _scores(
+    q_BFD: torch.Tensor, k_BTD: torch.Tensor, hidden_BT: torch.Tensor | None, *, groups: int, causal: bool
+) -> torch.Tensor:
+    """[B, F, T] scores of one block, minus infinity where a query does not see a key."""
+    scores_BFT = torch.bmm(q_BFD, k_BTD.transpose(1, 2))
+    if causal:  # only the newest keys are hidden from some of the block's queries
+        new = q_BFD.shape[1] // groups
+        later_SS = torch.ones((new, new), dtype=torch.bool, device=q_BFD.device).triu_(1)
+        scores_BFT[:, :, -new:].unflatten(1, (new, groups)).masked_fill_(later_SS[:, None], float("-inf"))
+    if hidden_BT is not None:
+        scores_BFT.masked_fill_(hidden_BT[:, None], float("-inf"))
+    return scores_BFT

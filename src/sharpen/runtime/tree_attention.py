@@ -1,18 +1,19 @@
-"""Attention over a pack: every segment sees itself, branches see their trunk too, and nothing is padded or computed twice.
+"""Attention over a pack: every segment sees itself, branches see their trunk too, and nothing is computed twice.
 
 A branch's attention is made of two parts, over itself (causal) and over its trunk (whole), which their log-sum-exps put together
-exactly. In the backward pass each part is run with the log-sum-exp of the whole, which gives its share of the gradient.
+exactly. In the backward pass each part is run with the log-sum-exp of the whole, which gives its share of the gradient. Parts of
+similar lengths run together.
 
 Under bfloat16 the forward pass is worked out in float64, so that its result, rounded to bfloat16, does not depend on the order of
 sums: a token reads the same, to the bit, in a pack and while it is sampled (docs/adr/0009).
 
-Shapes: N tokens of the pack, H query heads, K key heads, D head width; B segments of a bucket, S tokens of its longest.
+Shapes: N tokens of the pack, H query heads, K key heads, G query heads a key head, D head width; B pairs of a part, S tokens of its
+longest queries, T of its longest keys.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -28,56 +29,104 @@ def wide_dtype(dtype: torch.dtype) -> torch.dtype:
     return dtype if dtype in (torch.float32, torch.float64) else torch.float64
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Bucket:
-    """Segments of similar length as rows.
+class _Part:
+    """Pairs of queries and the keys that they see, padded to one size.
 
     Attributes:
-        places_BS: the place in the pack; 0 past a segment's end.
-        past_BS: where there is no token.
+        queries, keys: the pack's places [B, S] and [B, T]; 0 past an end.
+        past_queries, past_keys: where there is no token.
+        causal: whether queries are keys, and see those up to their own.
     """
 
-    places_BS: torch.Tensor
-    past_BS: torch.Tensor
+    def __init__(self, pairs: Sequence[tuple[Span, Span]], device: torch.device, *, causal: bool) -> None:
+        (self.queries, self.past_queries), (self.keys, self.past_keys) = (
+            _padded(spans, device) for spans in zip(*pairs, strict=True)
+        )
+        self.causal = causal
 
-    def rows(self, values: torch.Tensor) -> torch.Tensor:
-        """[B, heads, S, D] of [N, heads, D]."""
-        found = values.index_select(0, self.places_BS.flatten())
-        return found.view(*self.places_BS.shape, *values.shape[1:]).transpose(1, 2)
+    def query_rows(self, values: torch.Tensor, shared: int) -> torch.Tensor:
+        """[B K, S G, ...] of [N, H, ...]: folded by key head, token by token."""
+        heads = values.shape[1]
+        rows = self.queries[:, None, :, None] * heads + torch.arange(heads, device=values.device).view(shared, 1, -1)
+        return _taken(values, rows).view(len(rows) * shared, -1, *values.shape[2:])
+
+    def key_rows(self, values: torch.Tensor) -> torch.Tensor:
+        """[B K, T, D] of [N, K, D]."""
+        heads = values.shape[1]
+        rows = self.keys[:, None] * heads + torch.arange(heads, device=values.device)[:, None]
+        return _taken(values, rows).view(len(rows) * heads, -1, values.shape[2])
+
+    def hidden(self, shared: int) -> torch.Tensor | None:
+        """[B K, T] where there is no key; None where a causal query never gets there."""
+        if self.causal or not self.past_keys.any():
+            return None
+        return self.past_keys.repeat_interleave(shared, 0)
+
+
+def _padded(spans: Sequence[Span], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    steps = torch.arange(max(map(len, spans)))
+    starts = torch.tensor([span.start for span in spans])[:, None]
+    past = steps >= torch.tensor([len(span) for span in spans])[:, None]
+    return torch.where(past, 0, starts + steps).to(device), past.to(device)
+
+
+def _taken(values: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    return values.flatten(0, 1).index_select(0, rows.flatten())
 
 
 class Layout:
     """Which tokens of a pack see which, as index tensors, made once for all layers."""
 
     def __init__(self, pack: Pack, device: torch.device) -> None:
-        self.crosses: list[tuple[Span, Span]] = [pair for pair in zip(pack.branches, pack.trunks, strict=True) if len(pair[0])]
-        self.buckets = [_bucket(spans, device) for spans in _similar(pack.segments)]
-        places = torch.cat([bucket.places_BS.flatten() for bucket in self.buckets])
-        taken = ~torch.cat([bucket.past_BS.flatten() for bucket in self.buckets])
-        self.back_N = torch.empty(int(taken.sum()), dtype=torch.long, device=device)
-        self.back_N[places[taken]] = torch.arange(len(places), device=device)[taken]
+        self.size = len(pack.tokens_N)
+        own = [(span, span) for span in pack.segments]
+        crosses = [pair for pair in zip(pack.branches, pack.trunks, strict=True) if len(pair[0])]
+        self.own = [_Part(pairs, device, causal=True) for pairs in _similar(own)]
+        self.crosses = [_Part(pairs, device, causal=False) for pairs in _similar(crosses)]
+        self._back: dict[tuple[bool, bool, int, int], torch.Tensor] = {}
 
-    def flat(self, pieces: Sequence[torch.Tensor]) -> torch.Tensor:
-        """[N, heads, ...] of what each bucket has as [B, heads, S, ...]."""
-        return torch.cat([piece.transpose(1, 2).flatten(0, 1) for piece in pieces]).index_select(0, self.back_N)
+    def flat(
+        self,
+        pieces: Sequence[torch.Tensor],
+        parts: Sequence[_Part],
+        heads: int,
+        shared: int,
+        *,
+        keys: bool = False,
+        fill: float = 0,
+    ) -> torch.Tensor:
+        """[N, heads, ...] of what the parts have as [B K, S G, ...] (or [B K, T, ...] of keys); `fill` where none has a token."""
+        rest = pieces[0].shape[2:]
+        every = torch.cat([*(piece.flatten(0, 1) for piece in pieces), pieces[0].new_full((1, *rest), fill)])
+        which = (keys, parts is self.own, heads, shared)
+        if which not in self._back:
+            self._back[which] = self._places(parts, heads, shared, keys=keys)
+        return every.index_select(0, self._back[which]).view(self.size, heads, *rest)
+
+    def _places(self, parts: Sequence[_Part], heads: int, shared: int, *, keys: bool) -> torch.Tensor:
+        """For each token and head its row among the parts' rows; the row after the last where there is none."""
+        order, taken = [], []
+        for part in parts:
+            places, past = (part.keys, part.past_keys) if keys else (part.queries, part.past_queries)
+            ids = torch.arange(heads, device=places.device).view(shared, 1, -1)
+            order.append((places[:, None, :, None] * heads + ids).flatten())
+            taken.append((~past)[:, None, :, None].expand(-1, shared, -1, heads // shared).flatten())
+        rows, kept = torch.cat(order), torch.cat(taken)
+        back = torch.full((self.size * heads,), len(rows), dtype=torch.long, device=rows.device)
+        back[rows[kept]] = torch.arange(len(rows), device=rows.device)[kept]
+        return back
 
 
-def _similar(segments: Sequence[Span]) -> list[list[Span]]:
-    """The segments by length, longest first, in groups that padding makes at most a quarter longer."""
-    groups: list[list[Span]] = []
-    for span in sorted(segments, key=lambda span: -len(span)):
-        if groups and len(groups[-1][0]) <= 1.25 * len(span) + 8:
-            groups[-1].append(span)
+def _similar(pairs: Sequence[tuple[Span, Span]]) -> list[list[tuple[Span, Span]]]:
+    """The pairs by length, longest first, in groups that padding makes at most a quarter longer."""
+    groups: list[list[tuple[Span, Span]]] = []
+    for pair in sorted(pairs, key=lambda pair: (-len(pair[0]), -len(pair[1]))):
+        first = groups[-1][0] if groups else None
+        if first and all(max(map(len, both)) <= 1.25 * min(map(len, both)) + 8 for both in zip(first, pair, strict=True)):
+            groups[-1].append(pair)
         else:
-            groups.append([span])
+            groups.append([pair])
     return groups
-
-
-def _bucket(spans: list[Span], device: torch.device) -> _Bucket:
-    steps = torch.arange(len(spans[0]))
-    starts = torch.tensor([span.start for span in spans])[:, None]
-    past = steps >= torch.tensor([len(span) for span in spans])[:, None]
-    return _Bucket(places_BS=torch.where(past, 0, starts + steps).to(device), past_BS=past.to(device))
 
 
 def tree_attention(
@@ -112,20 +161,25 @@ class _TreeAttention(torch.autograd.Function):
         scale: float,
         before: Sequence[torch.Tensor],
     ) -> torch.Tensor:
-        wide = wide_dtype(value.dtype)
-        parts = []
-        for bucket in layout.buckets:
-            each = (bucket.rows(values).to(wide) for values in (query, key, value))
-            parts.append(attend(*each, causal=True, scale=scale))
-        out, lse = (layout.flat(pieces) for pieces in zip(*parts, strict=True))
-        for branch, trunk in layout.crosses:
-            spans = zip((query, key, value), (branch, trunk, trunk), strict=True)
-            more, more_lse = attend(*(_row(values, span).to(wide) for values, span in spans), causal=False, scale=scale)
-            _join(out[branch.start : branch.end], lse[branch.start : branch.end], more[0].transpose(0, 1), more_lse[0].T)
+        wide, heads, shared = wide_dtype(value.dtype), query.shape[1], key.shape[1]
+
+        def read(parts: Sequence[_Part]) -> tuple[torch.Tensor, torch.Tensor]:
+            pieces = []
+            for part in parts:
+                q = part.query_rows(query, shared).to(wide).mul_(scale)
+                k, v = (part.key_rows(values).to(wide) for values in (key, value))
+                pieces.append(attend(q, k, v, part.hidden(shared), groups=heads // shared, causal=part.causal))
+            outs, norms = zip(*pieces, strict=True)
+            return layout.flat(outs, parts, heads, shared), layout.flat(norms, parts, heads, shared, fill=float("-inf"))
+
+        out, lse = read(layout.own)
+        if layout.crosses:
+            out, lse = _joined(out, lse, *read(layout.crosses))
         if before:
-            q_1HND = query.to(wide).transpose(0, 1)[None]
-            more, more_lse = attend(q_1HND, before[0][None], before[1][None], causal=False, scale=scale)
-            _join(out, lse, more[0].transpose(0, 1), more_lse[0].T)
+            q = query.to(wide).mul(scale).unflatten(1, (shared, -1)).transpose(0, 1).flatten(1, 2)
+            more = attend(q, *before, None, groups=heads // shared, causal=False)
+            each = (values.unflatten(1, (len(query), -1)).transpose(0, 1).flatten(1, 2) for values in more)
+            out, lse = _joined(out, lse, *each)
         out = out.to(value.dtype)
         ctx.save_for_backward(query, key, value, out, lse.to(torch.promote_types(value.dtype, torch.float32)))
         ctx.layout, ctx.scale = layout, scale
@@ -134,31 +188,37 @@ class _TreeAttention(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # Any: as above
         query, key, value, out, lse = ctx.saved_tensors
-        layout, scale = ctx.layout, ctx.scale
-        q, k, v, out, grad = (values.to(lse.dtype) for values in (query, key, value, out, grads[0]))
-        pieces = []
-        for bucket in layout.buckets:
-            # past the end the log-sum-exp is infinite, so that the share of every key there is exactly 0
-            bound = bucket.rows(lse[..., None])[..., 0].masked_fill(bucket.past_BS[:, None], float("inf"))
-            pieces.append(gradients([bucket.rows(values) for values in (grad, q, k, v, out)], bound, causal=True, scale=scale))
-        totals = [layout.flat(piece) for piece in zip(*pieces, strict=True)]
-        for branch, trunk in layout.crosses:
-            spans = zip((grad, q, k, v, out), (branch, branch, trunk, trunk, branch), strict=True)
-            bound = lse[branch.start : branch.end].T[None]
-            more = gradients([_row(values, span) for values, span in spans], bound, causal=False, scale=scale)
-            for total, share, span in zip(totals, more, (branch, trunk, trunk), strict=True):
-                total[span.start : span.end] += share[0].transpose(0, 1)
+        layout: Layout = ctx.layout
+        heads, shared = query.shape[1], key.shape[1]
+        grad = grads[0].to(lse.dtype)
+        delta = (grad * out).sum(-1)
+
+        def shares(parts: Sequence[_Part]) -> list[torch.Tensor]:
+            pieces = []
+            for part in parts:
+                of_out, q = (part.query_rows(values, shared).to(lse.dtype) for values in (grad, query))
+                k, v = (part.key_rows(values).to(lse.dtype) for values in (key, value))
+                bound, deltas = (part.query_rows(values, shared) for values in (lse, delta))
+                # past the end the log-sum-exp is infinite, so that the share of every key there is exactly 0
+                past = part.past_queries[:, None, :, None].expand(-1, shared, -1, heads // shared).reshape(bound.shape)
+                bound.masked_fill_(past, float("inf"))
+                how = {"groups": heads // shared, "causal": part.causal}
+                pieces.append(gradients(of_out, q.mul_(ctx.scale), k, v, part.hidden(shared), bound, deltas, **how))
+            of_q, of_k, of_v = zip(*pieces, strict=True)
+            return [
+                layout.flat(of_q, parts, heads, shared).mul_(ctx.scale),
+                *(layout.flat(each, parts, shared, shared, keys=True) for each in (of_k, of_v)),
+            ]
+
+        totals = shares(layout.own)
+        if layout.crosses:
+            totals = [total.add_(more) for total, more in zip(totals, shares(layout.crosses), strict=True)]
         return (*(total.to(given.dtype) for total, given in zip(totals, (query, key, value), strict=True)), None, None, None)
 
 
-def _row(values: torch.Tensor, span: Span) -> torch.Tensor:
-    """[1, heads, tokens, D] of a span."""
-    return values[span.start : span.end].transpose(0, 1)[None]
-
-
-def _join(out: torch.Tensor, lse: torch.Tensor, more: torch.Tensor, more_lse: torch.Tensor) -> None:
-    """Put a second part of attention [tokens, H, D] with its log-sum-exp [tokens, H] into the first."""
+def _joined(
+    out: torch.Tensor, lse: torch.Tensor, more: torch.Tensor, more_lse: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Two parts of attention [N, H, D] with their log-sum-exps [N, H] as one."""
     total = torch.logaddexp(lse, more_lse)
-    share = (lse - total).exp_()[..., None]
-    out.mul_(share).add_(more.mul(1 - share))
-    lse.copy_(total)
+    return more.lerp_(out, (lse - total).exp_()[..., None]), total
