@@ -9,15 +9,17 @@ Shapes: R rows, S tokens of prompt and completion, T completion tokens, M scored
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 
 from sharpen.errors import DataError
 from sharpen.runtime.attention import ATTENTION
-from sharpen.runtime.packing import Encoded, pack_rows, packs
+from sharpen.runtime.budget import Budget, fitting
+from sharpen.runtime.packing import Encoded, num_packed, pack_rows, packs
 from sharpen.runtime.rendering import Renderer
 from sharpen.runtime.token_logps import HEAD_CHUNK, token_logps
 from sharpen.runtime.tree_attention import Layout
@@ -95,6 +97,33 @@ class ForwardPass:
         if self.packed:
             return packs(items, token_budget)
         return padded_groups([len(rows) * max(map(len, rows)) for rows in items], token_budget)
+
+    def num_tokens(self, items: Sequence[Sequence[Encoded]]) -> int:
+        """Tokens, padding included, of one pass over these items."""
+        if self.packed:
+            return num_packed([row for rows in items for row in rows])
+        return len(items) * max(len(rows) * max(map(len, rows)) for rows in items)
+
+    def in_passes(
+        self, rows: Sequence[Encoded], *, entropies: bool, budget: Budget, token_budget: int
+    ) -> Iterator[tuple[list[int], Scored]]:
+        """Places of rows and what one pass says of them, until all had theirs; a pass that does not fit in memory is split.
+
+        Raises:
+            CapacityError: a single row does not fit.
+        """
+        done: set[int] = set()
+        while len(done) < len(rows):
+            left = [place for place in range(len(rows)) if place not in done]
+            for numbers in self.groups([[rows[place]] for place in left], budget.within(token_budget)):
+                places = [left[number] for number in numbers]
+                part = [rows[place] for place in places]
+                found = fitting(partial(self, part, entropies=entropies))
+                if found is None:
+                    budget.lower(self.num_tokens([[row] for row in part]), len(part))
+                    break
+                yield places, found
+                done.update(places)
 
     def __call__(self, rows: Sequence[Encoded], *, entropies: bool) -> Scored:
         """Log-probabilities of each row's completion tokens, with gradient where the context has it.

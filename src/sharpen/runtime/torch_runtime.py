@@ -19,6 +19,7 @@ from sharpen.errors import ModelError
 from sharpen.identity import code_digest
 from sharpen.protocols import Capability, Objective, Trained, Training
 from sharpen.runtime import adapters, weights
+from sharpen.runtime.budget import Budget
 from sharpen.runtime.decoding import Decoder, ModuleStep, PaddedDecoder, Step, TreeDecoder, check_decoding
 from sharpen.runtime.forward import ForwardPass, encode_rows, packs_exactly
 from sharpen.runtime.fused_step import fastest_step
@@ -82,6 +83,8 @@ class TorchRuntime:
         self.renderer: Renderer = weights.load_renderer(folder, remote_code=remote_code)
         self.max_rows = 64 if self.device.type == "cpu" else 256
         self.token_budget = 4096 if self.device.type == "cpu" else 16384
+        self.scores_within = Budget(doing="scoring")
+        self._trains_within = Budget(doing="training")
         self._residents: OrderedDict[str, _Resident] = OrderedDict()
         self._forward: ForwardPass | None = None
         self._independent: bool | None = None
@@ -193,6 +196,7 @@ class TorchRuntime:
         """Train `start` in place into `result`.
 
         Raises:
+            CapacityError: a single example does not fit in memory; `start` must then be loaded again.
             DataError: a row does not fit the model's context.
             DivergedError: the loss stopped being a number; `start` must then be loaded again.
             ValueError: there are no examples, a row has no tokens, a column is missing or does not match its row, the objective
@@ -229,6 +233,7 @@ class TorchRuntime:
             objective,
             training,
             scored=scored,
+            budget=self._trains_within,
             token_budget=training.token_budget or self.token_budget // 2,  # activations are kept for the backward pass
             seed=seed,
             progress=progress,
