@@ -5,7 +5,7 @@ import random
 
 import pytest
 import torch
-from runtime_models import given, held, largest_difference, logprobs, same_weights, train, weights_of
+from runtime_models import given, held, largest_difference, logprobs, runtime, same_weights, train, weights_of
 from training_cases import OBJECTIVES, PROMPTS, example_for, gradient_of, scored_for
 
 from sharpen.errors import CapacityError
@@ -172,3 +172,33 @@ def test_what_is_not_about_memory_is_not_caught(rt):
     rt.resident(rt.base).module.base_model.register_forward_pre_hook(broken)
     with pytest.raises(RuntimeError, match="expected scalar type Float"):
         train(rt, batch_for(NLL(), idle=()), NLL())
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("lora_rank", [None, 2])
+def test_activations_that_are_worked_out_again_give_the_same_gradient_to_the_bit(folder, dtype, packed, lora_rank):
+    objective = OBJECTIVES["pg-token-mean"]
+    found, kept = [], []
+    for again in (False, True):
+        rt = runtime(folder, dtype=dtype)
+        rt.recompute = again
+        module = rt.resident(rt.base).module
+        rt._forward = dataclasses.replace(rt.forward_pass(module), packed=packed)
+        examples = batch_for(objective)
+        scored = scored_for(rt, objective, examples)
+        sizes = []
+
+        def keep(value, sizes=sizes):
+            sizes.append(value.nbytes)
+            return value
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda value: value):
+            done = train(
+                rt, examples, objective, scored=scored, learning_rate=1e-3, epochs=2, batch_size=4, lora_rank=lora_rank
+            )
+        kept.append(sum(sizes))
+        found.append((done.metrics, weights_of(rt, held("trained"))))
+    assert found[0][0] == found[1][0]
+    assert same_weights(found[0][1], found[1][1])
+    assert kept[1] < 0.5 * kept[0]

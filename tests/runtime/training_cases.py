@@ -29,7 +29,7 @@ def example_for(objective, rng, *, masked=False):
         ids = [rng.randrange(len(CHARACTERS)) for _ in range(rng.choice([1, 2, 5, 9, 25]))]
         weights = tuple(0.0 if masked or rng.random() < 0.2 else rng.choice([1.0, 1.0, 0.5]) for _ in ids)
         advantages = None if advantage is None else tuple(advantage for _ in ids)
-        return Row(prompt=prompt, completion=given(prompt, ids), weights=weights, advantages=advantages)
+        return Row(prompt=prompt, completion=given(prompt, ids, checkpoint="another"), weights=weights, advantages=advantages)
 
     if isinstance(objective, NLL):
         return Demonstration(row=row(), weight=rng.uniform(0.2, 2))

@@ -10,6 +10,7 @@ Shapes: R rows, S tokens of prompt and completion, T completion tokens, M scored
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -20,6 +21,7 @@ from sharpen.errors import DataError
 from sharpen.runtime.attention import ATTENTION
 from sharpen.runtime.budget import Budget, fitting
 from sharpen.runtime.packing import Encoded, num_packed, pack_rows, packs
+from sharpen.runtime.recompute import recomputed
 from sharpen.runtime.rendering import Renderer
 from sharpen.runtime.token_logps import HEAD_CHUNK, token_logps
 from sharpen.runtime.tree_attention import Layout
@@ -83,6 +85,7 @@ class ForwardPass:
         split_head: True where its logits are exactly its head applied to its last hidden state.
         packed: True where it may run over packs.
         dtype: of matrix products.
+        recompute: True where each layer's activations are worked out again in the backward pass; it changes memory and no number.
         head_chunk: tokens whose logits are held at once; it changes memory and no number.
     """
 
@@ -90,6 +93,7 @@ class ForwardPass:
     split_head: bool
     packed: bool
     dtype: torch.dtype
+    recompute: bool = False
     head_chunk: int = HEAD_CHUNK
 
     def groups(self, items: Sequence[Sequence[Encoded]], token_budget: int) -> list[list[int]]:
@@ -169,7 +173,8 @@ class ForwardPass:
         return self._run(tokens_RS.to(row_M.device))[row_M, starts_R[row_M] + column_M]
 
     def _run(self, tokens: torch.Tensor, **more: Any) -> torch.Tensor:  # Any: what the model's forward takes
-        with torch.autocast(tokens.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16):
+        layers = recomputed(self.model) if self.recompute else nullcontext()
+        with layers, torch.autocast(tokens.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16):
             if self.split_head:
                 hidden: torch.Tensor = self.model.base_model(input_ids=tokens, use_cache=False, **more).last_hidden_state
                 return hidden

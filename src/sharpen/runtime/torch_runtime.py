@@ -83,6 +83,8 @@ class TorchRuntime:
         self.renderer: Renderer = weights.load_renderer(folder, remote_code=remote_code)
         self.max_rows = 64 if self.device.type == "cpu" else 256
         self.token_budget = 4096 if self.device.type == "cpu" else 16384
+        self.recompute = False
+        """Whether training works activations out again in the backward pass; the plan of memory says so."""
         self.scores_within = Budget(doing="scoring")
         self._trains_within = Budget(doing="training")
         self._residents: OrderedDict[str, _Resident] = OrderedDict()
@@ -101,6 +103,11 @@ class TorchRuntime:
         """The rows in flight, where blocks are only filed together; else twice as many, so that places are refilled."""
         streams = self.dtype == "bfloat16" and self.device.type == "cpu"
         return self.max_rows if streams else 2 * self.max_rows
+
+    @property
+    def pass_tokens(self) -> int:
+        """Tokens of a training pass at most, where the training does not say: activations are kept for the backward pass."""
+        return self.token_budget // 2
 
     @property
     def num_parameters(self) -> int:
@@ -199,6 +206,7 @@ class TorchRuntime:
             CapacityError: a single example does not fit in memory; `start` must then be loaded again.
             DataError: a row does not fit the model's context.
             DivergedError: the loss stopped being a number; `start` must then be loaded again.
+            MismatchError: sampler and trainer disagree about what `start` sampled; `start` must then be loaded again.
             ValueError: there are no examples, a row has no tokens, a column is missing or does not match its row, the objective
                 refuses an example, or the adapters differ in rank.
         """
@@ -227,14 +235,15 @@ class TorchRuntime:
         trained = fit(
             parameters,
             optimizer,
-            dataclasses.replace(forward, model=module),
+            dataclasses.replace(forward, model=module, recompute=self.recompute),
             encoded,
             examples,
             objective,
             training,
             scored=scored,
             budget=self._trains_within,
-            token_budget=training.token_budget or self.token_budget // 2,  # activations are kept for the backward pass
+            start=start.id,
+            token_budget=training.token_budget or self.pass_tokens,
             seed=seed,
             progress=progress,
         )

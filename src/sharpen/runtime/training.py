@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from sharpen.errors import DivergedError
+from sharpen.errors import DivergedError, MismatchError
+from sharpen.monitors import Mismatch, mismatch
 from sharpen.protocols import Objective, Trained, Training
 from sharpen.runtime.budget import Budget
 from sharpen.runtime.forward import ForwardPass
@@ -95,6 +96,7 @@ def fit(
     scored: Mapping[str, Sequence[tuple[float, ...]]],
     budget: Budget,
     token_budget: int,
+    start: str,
     seed: int,
     progress: Callable[[int, int], None] | None,
 ) -> Trained:
@@ -108,23 +110,31 @@ def fit(
         scored: by column name, one tuple of T numbers per row.
         budget: what is known to fit in memory.
         token_budget: tokens of a pass at most.
+        start: id of the weights that the parameters hold.
         seed: of the order of examples.
         progress: called with (steps done, steps in all).
 
     Raises:
         CapacityError: a single example does not fit in memory.
         DivergedError: the loss or the gradient norm is not finite.
+        MismatchError: sampler and trainer disagree, before the first step, about tokens that these weights sampled.
     """
     began = time.perf_counter()
     items = _items(examples, encoded, scored)
     steps = plan_steps(len(items), training, seed)
     sums: dict[str, list[float]] = {}
+    agreement: Mapping[str, float] = {}
     num_tokens = 0
     for number, places in enumerate(steps):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate_at(number, len(steps), training)
         batch = [items[place] for place in places]
-        found = batch_gradient(parameters, batch, forward, objective, budget=budget, token_budget=token_budget)
+        compared = start if number == 0 and "sampler" in objective.columns and objective.at_sampling_temperature else None
+        found = batch_gradient(
+            parameters, batch, forward, objective, budget=budget, token_budget=token_budget, sampled_by=compared
+        )
+        if found.sampler:
+            agreement = _checked(mismatch(found.sampler, found.trainer), training.max_mismatch)
         norm = float(torch.nn.utils.clip_grad_norm_(parameters, training.max_grad_norm))
         loss = sum(found.loss.values())
         if not (math.isfinite(norm) and math.isfinite(loss)):
@@ -135,13 +145,23 @@ def fit(
         optimizer.step()
         num_tokens += found.num_tokens
         figures = {f"loss/{term}": (value, 1.0) for term, value in found.loss.items()}
-        for name, (total, count) in {**figures, **found.metrics, "gradient_norm": (norm, 1.0)}.items():
+        figures |= {"idle_rows": (found.num_idle, 1.0), "memory_splits": (found.num_splits, 1.0), "gradient_norm": (norm, 1.0)}
+        for name, (total, count) in {**found.metrics, **figures}.items():
             if count:
                 sums.setdefault(name, []).append(total / count)
         if progress:
             progress(number + 1, len(steps))
-    metrics = {name: float(np.mean(column)) for name, column in sums.items()}
+    metrics = {name: float(np.mean(column)) for name, column in sums.items()} | agreement
     return Trained(metrics=metrics, num_steps=len(steps), num_tokens=num_tokens, seconds=time.perf_counter() - began)
+
+
+def _checked(found: Mismatch, most: float) -> Mapping[str, float]:
+    if found.size > most:
+        raise MismatchError(
+            f"sampler and trainer disagree about tokens that these very weights sampled: probabilities differ by {found.probability:.2g} "
+            f"on average and the mean ratio is {found.ratio:.4g}, and max_mismatch is {most:g}; run with dtype float32, or report it"
+        )
+    return found.figures()
 
 
 def _items(
