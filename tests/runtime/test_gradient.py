@@ -1,16 +1,15 @@
 """What runs of a batch, and what memory does to it, change no gradient."""
 
 import dataclasses
-import random
 
 import pytest
 import torch
 from runtime_models import given, held, largest_difference, logprobs, runtime, same_weights, train, weights_of
-from training_cases import OBJECTIVES, PROMPTS, example_for, gradient_of, scored_for
+from training_cases import IDLE, OBJECTIVES, PROMPTS, batch_for, gradient_of, scored_for
 
 from sharpen.errors import CapacityError
 from sharpen.objectives import DPO, NLL, PolicyGradient
-from sharpen.types import Rollout, Row
+from sharpen.types import Row
 
 ALONE = {
     "token-mean": PolicyGradient(clip_high=0.28),
@@ -18,7 +17,6 @@ ALONE = {
     "seq-mean-token-sum": PolicyGradient(reduction="seq-mean-token-sum"),
     "token-sum-norm": PolicyGradient(reduction="token-sum-norm", max_tokens=9),
 }  # nothing but advantages acts on a row
-IDLE = (2, 3, 5)
 
 
 def whole(objective):
@@ -29,21 +27,6 @@ def whole(objective):
             return True
 
     return Whole(**{field.name: getattr(objective, field.name) for field in dataclasses.fields(objective)})
-
-
-def batch_for(objective, *, idle=IDLE, count=8):
-    """Examples of which some have no advantage, or, where there are no advantages, no weight."""
-    found = []
-    for number in range(count):
-        rng = random.Random(number)
-        if not isinstance(objective, PolicyGradient):
-            found.append(example_for(objective, rng, masked=number in idle))
-            continue
-        row = example_for(objective, rng).row
-        size = 0.0 if number in idle else rng.choice([-1.5, 1.0])
-        weights, advantages = ((value,) * len(row.completion.token_ids) for value in (1.0, size))
-        found.append(Rollout(row=dataclasses.replace(row, weights=weights, advantages=advantages), reward=1.0, group="g"))
-    return found
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-6), (torch.float32, 1e-5)])

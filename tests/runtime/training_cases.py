@@ -1,5 +1,6 @@
 """Examples for every objective, and the gradient of one optimiser step on them."""
 
+import dataclasses
 import random
 
 import pytest
@@ -37,6 +38,24 @@ def example_for(objective, rng, *, masked=False):
         numbers = {"p_chosen": rng.random(), "margin": rng.uniform(-1, 1), "weight": rng.uniform(0.2, 2)}
         return Preference(chosen=row(), rejected=row(), **numbers)
     return Rollout(row=row(rng.choice([-1.5, 0.0, 1.0])), reward=1.0, group="g")
+
+
+IDLE = (2, 3, 5)
+
+
+def batch_for(objective, *, idle=IDLE, count=8):
+    """Examples of which some have no advantage, or, where there are no advantages, no weight."""
+    found = []
+    for number in range(count):
+        rng = random.Random(number)
+        if not isinstance(objective, PolicyGradient):
+            found.append(example_for(objective, rng, masked=number in idle))
+            continue
+        row = example_for(objective, rng).row
+        size = 0.0 if number in idle else rng.choice([-1.5, 1.0])
+        weights, advantages = ((value,) * len(row.completion.token_ids) for value in (1.0, size))
+        found.append(Rollout(row=dataclasses.replace(row, weights=weights, advantages=advantages), reward=1.0, group="g"))
+    return found
 
 
 def scored_for(rt, objective, examples, seed=0):

@@ -151,8 +151,8 @@ def fit(
                 sums.setdefault(name, []).append(total / count)
         if progress:
             progress(number + 1, len(steps))
-    metrics = {name: float(np.mean(column)) for name, column in sums.items()} | agreement
-    return Trained(metrics=metrics, num_steps=len(steps), num_tokens=num_tokens, seconds=time.perf_counter() - began)
+    metrics = {name: float(np.mean(column)) for name, column in sums.items()}
+    return Trained(metrics={**metrics, **agreement}, num_steps=len(steps), num_tokens=num_tokens, seconds=time.perf_counter() - began)
 
 
 def _checked(found: Mismatch, most: float) -> Mapping[str, float]:
