@@ -96,13 +96,13 @@ def needs_of(recipe: Recipe, shape: Shape, *, pass_tokens: int, half: bool) -> N
 
     Args:
         pass_tokens: tokens of a training pass at most, where the recipe does not say.
-        half: whether matrix products run in bfloat16, which keeps a copy of the weights.
+        half: whether matrix products run in bfloat16, which keeps a copy of each checkpoint's weights.
     """
     weights = 4 * shape.num_parameters
     trainings = [step.training for step in (*recipe.setup, *recipe.steps) if step.objective is not None]
     memory = {"weights": weights, "a checkpoint to compare with": (_OTHERS if trainings else 0) * weights}
     if half:
-        memory["copy in bfloat16"] = weights // 2
+        memory["copies in bfloat16"] = weights // 2 * (1 + (_OTHERS if trainings else 0))
     activations = recomputed = 0
     disk = {"the run's records": 50_000_000}
     if trainings:

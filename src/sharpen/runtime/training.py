@@ -152,7 +152,9 @@ def fit(
         if progress:
             progress(number + 1, len(steps))
     metrics = {name: float(np.mean(column)) for name, column in sums.items()}
-    return Trained(metrics={**metrics, **agreement}, num_steps=len(steps), num_tokens=num_tokens, seconds=time.perf_counter() - began)
+    return Trained(
+        metrics={**metrics, **agreement}, num_steps=len(steps), num_tokens=num_tokens, seconds=time.perf_counter() - began
+    )
 
 
 def _checked(found: Mismatch, most: float) -> Mapping[str, float]:
