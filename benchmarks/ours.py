@@ -151,7 +151,7 @@ class Ours:
                 text="",
                 finish="length",
                 prompt_id=prompt.id,
-                checkpoint=self.current.id,
+                checkpoint="batch",  # not of these weights any more once they have been trained on it
             )
             for prompt, ids, logprobs in zip(prompts, batch.completions, batch.logprobs, strict=True)
         ]

@@ -77,6 +77,8 @@ class Training:
         weight_decay, betas, max_grad_norm: as in AdamW; gradients are clipped to this norm.
         token_budget: tokens of a micro-batch at most (a single longer example still runs alone); None lets the runtime choose.
         lora_rank: rank of LoRA adapters, or None for full weights.
+        max_mismatch: at least 0, how far sampler and trainer may be apart, before the first step on the weights' own samples, in
+            the mean probability or the mean ratio of a sampled token; beyond it training stops. Infinity never stops.
     """
 
     learning_rate: float = 1e-5
@@ -90,6 +92,7 @@ class Training:
     max_grad_norm: float = 1.0
     token_budget: int | None = None
     lora_rank: int | None = None
+    max_mismatch: float = 0.01  # verl's FAQ: above 0.01, "there is a precision issue" of the sampling engine
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "max_steps", "token_budget", "lora_rank"):
@@ -103,6 +106,8 @@ class Training:
             raise ValueError(f"warmup is {self.warmup}; it is a share of the steps in [0, 1]")
         if not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError(f"betas are {self.betas}; both lie in [0, 1)")
+        if not self.max_mismatch >= 0:
+            raise ValueError(f"max_mismatch is {self.max_mismatch}; it is at least 0 (infinity never stops)")
         if not self.max_grad_norm > 0:
             raise ValueError(f"max_grad_norm is {self.max_grad_norm}; it is above 0 (infinity never clips)")
 

@@ -10,6 +10,7 @@
     - `RunBusyError`: another process holds the run directory
     - `DamagedError`: a stored file does not match its checksum
   - `DivergedError`: training stopped making numbers; the round is rolled back
+  - `MismatchError`: sampler and trainer disagree about the same tokens under the same weights
   - `CapacityError`: memory or disk is too small for what was asked
 """
 
@@ -21,6 +22,7 @@ __all__ = [
     "DataError",
     "DivergedError",
     "LedgerError",
+    "MismatchError",
     "ModelError",
     "RunBusyError",
     "SharpenError",
@@ -62,3 +64,7 @@ class CapacityError(SharpenError):
 
 class DivergedError(SharpenError):
     """The loss or the gradient stopped being a number; the weights are worthless and the round is rolled back."""
+
+
+class MismatchError(SharpenError):
+    """Sampler and trainer disagree about the same tokens under the same weights, so that every ratio would be wrong."""

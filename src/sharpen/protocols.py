@@ -186,12 +186,20 @@ class Objective(Protocol[E_contra]):
         """By term, what the total is divided by; from the examples alone."""
         ...
 
+    def teaches(self, example: E_contra, /) -> bool:
+        """Whether the example can change the weights; from the example alone.
+
+        False only where it adds exactly 0 to every total and to its gradient, whatever the policy says of it: it then counts in
+        `counts`, and a runtime leaves out its forward pass.
+        """
+        ...
+
     def totals(self, examples: Sequence[E_contra], columns: Columns, /) -> Mapping[str, torch.Tensor]:
         """By term, the undivided scalar sum over these examples, coefficient included."""
         ...
 
     def metrics(self, examples: Sequence[E_contra], columns: Columns, /) -> Mapping[str, tuple[float, float]]:
-        """By name, (total, count) of what people watch: ratio, clip share, KL, margins. No gradient."""
+        """By name, (total, count) of what people watch: ratio, clip share, KL, margins; of examples that teach. No gradient."""
         ...
 
 

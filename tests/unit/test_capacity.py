@@ -6,7 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from sharpen.capacity import Needs, Shape, _container_memory, check_capacity, free_disk, free_memory, needs_of, shape_of
+from sharpen.capacity import (
+    Needs,
+    Shape,
+    _container_memory,
+    check_capacity,
+    free_disk,
+    free_memory,
+    needs_of,
+    recomputes,
+    shape_of,
+    told,
+)
 from sharpen.errors import CapacityError, ModelError
 from sharpen.methods.grpo import grpo
 from sharpen.methods.rft import rft
@@ -24,15 +35,19 @@ MB = 1_000_000
 
 
 def needs(made: Recipe, *, half: bool = False) -> Needs:
-    return needs_of(made, SHAPE, micro_tokens=100, half=half)
+    return needs_of(made, SHAPE, pass_tokens=100, half=half)
 
 
 def test_training_takes_sixteen_bytes_a_weight_and_what_stays_beside() -> None:
     found = needs(rft(exact()))
-    assert found.memory == {"weights": 4 * MB, "checkpoints to compare with": 8 * MB, "gradients and optimiser state": 12 * MB}
-    assert found.activations == 100 * 4 * 2 * (10 * 10 + 4 * 30) + 3 * 4 * 512 * 100
-    assert found.certain_memory == 24 * MB
-    assert found.likely_memory == 24 * MB + found.activations
+    assert found.memory == {"weights": 4 * MB, "a checkpoint to compare with": 4 * MB, "gradients and optimiser state": 12 * MB}
+    layer, head = 100 * (40 * 10 + 16 * 30), 100 * 100 * 4 + 12 * 100 * 10
+    assert found.activations == 2 * layer + head
+    assert found.recomputed == 2 * 100 * 4 * 10 + layer + head
+    assert found.certain_memory == 20 * MB
+    assert found.likely_memory == 20 * MB + found.activations
+    larger = recipe(name="x", select=seed_demonstrations(), objective=NLL(), training=Training(token_budget=200))
+    assert needs(larger).activations == 2 * 2 * layer + 2 * 100 * 100 * 4 + 12 * 100 * 10
     assert found.disk["four checkpoints"] == 16 * MB
 
 
@@ -41,7 +56,10 @@ def test_an_optimiser_that_is_carried_is_kept_on_disk() -> None:
 
 
 def test_bfloat16_keeps_a_copy_and_lora_little_beside_the_weights() -> None:
-    assert needs(rft(exact()), half=True).memory["copy in bfloat16"] == 2 * MB
+    half = needs(rft(exact()), half=True)
+    assert half.memory["copies in bfloat16"] == 4 * MB  # of the weights in training, and of those to compare with
+    assert needs(self_consistency(), half=True).memory["copies in bfloat16"] == 2 * MB
+    assert half.activations == 2 * 100 * (40 * 10 + 8 * 30) + 100 * 100 * 2 + 12 * 100 * 10
     lora = recipe(name="x", select=seed_demonstrations(), objective=NLL(), training=Training(lora_rank=4))
     assert needs(lora).memory["gradients and optimiser state"] < MB
 
@@ -58,11 +76,27 @@ def test_too_little_is_told_with_the_numbers(tmp_path: Path) -> None:
         check_capacity(found, memory=None, disk=MB, out=tmp_path)
     with pytest.raises(CapacityError, match=r"needs 0\.3 GB of memory \(weights 4 MB, .* and 0\.3 GB is free"):
         check_capacity(found, memory=300 * MB, disk=10**12, out=tmp_path)
-    tight = check_capacity(found, memory=found.certain_memory + 300 * MB + 1, disk=10**12, out=tmp_path)
+    just = found.certain_memory + 300 * MB
+    tight = check_capacity(found, memory=just + 1, disk=10**12, out=tmp_path)
     assert tight is not None
     assert "memory may become tight" in tight
+    assert check_capacity(found, memory=just + found.recomputed, disk=10**12, out=tmp_path) is None
     assert check_capacity(found, memory=10**12, disk=10**12, out=tmp_path) is None
     assert check_capacity(found, memory=None, disk=10**12, out=tmp_path) is None
+
+
+def test_activations_are_worked_out_again_only_where_they_do_not_fit() -> None:
+    found = needs(rft(exact()))
+    enough = found.likely_memory + 300 * MB
+    assert not recomputes(found, enough)
+    assert recomputes(found, enough - 1)
+    assert not recomputes(found, None)
+    assert told(found, enough) == (
+        "memory: up to 21 MB (weights 4 MB, a checkpoint to compare with 4 MB, gradients and optimiser state 12 MB, "
+        "activations 1 MB); 0.3 GB is free"
+    )
+    assert told(found, enough - 1).endswith("are worked out again in the backward pass, and a step takes about a third longer")
+    assert "an unknown amount is free" in told(found, None)
 
 
 def test_the_shape_is_read_from_the_configuration(tmp_path: Path) -> None:

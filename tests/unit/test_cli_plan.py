@@ -78,6 +78,13 @@ def test_a_plan_that_does_not_fit_says_so_first(monkeypatch: pytest.MonkeyPatch)
     assert "It would not start: the run needs" in " ".join(called.out.split())
 
 
+def test_a_plan_whose_activations_do_not_fit_says_what_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sharpen.capacity._machine_memory", lambda: 310_000_000)
+    called = sharpen(f"plan rft {TINY} {SMALL}")
+    assert called.code == 0
+    assert "worked out again in the backward pass" in called.out
+
+
 def test_mistakes_are_those_of_run() -> None:
     for words, said in (
         (f"plan rtf {TINY}", "did you mean 'rft'?"),

@@ -239,7 +239,6 @@ def test_metrics():
         "kl_sampler_k1": (k1, 3.0),
         "kl_sampler_k3": (2.9 - 3 + k1, 3.0),
         "advantage_size": (6.0, 3.0),
-        "reward": (1.5, 3.0),
         "kl_reference": (3 * (math.e - 2), 3.0),
         "entropy": (7.0, 3.0),
     }

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sharpen.advice import advise
-from sharpen.capacity import Needs, check_capacity, free_disk, free_memory, needs_of, shape_of
+from sharpen.capacity import Needs, check_capacity, free_disk, free_memory, needs_of, recomputes, shape_of
 from sharpen.cli.build import Built, build
 from sharpen.cli.flags import given_settings
 from sharpen.cli.output import command_lines, count, duration, percent, say, say_json, size, table, visible
@@ -69,7 +69,7 @@ def _room(built: Built) -> _Room:
     needs = needs_of(
         built.recipe,
         shape_of(built.model.folder, runtime.num_parameters, remote_code=built.model.remote_code),
-        micro_tokens=runtime.token_budget,
+        pass_tokens=runtime.pass_tokens,
         half=runtime.dtype == "bfloat16",
     )
     memory, disk = free_memory(runtime.device.type), free_disk(folder)
@@ -104,7 +104,11 @@ def _rows(built: Built, found: Plan, room: _Room) -> Iterator[tuple[str, str]]:
         f"about {count(found.tokens)} tokens, {duration(found.seconds)} (sampling {count(found.speed)} tokens a second)",
     )
     free = size(room.memory) if room.memory is not None else "an unknown amount"
-    yield "memory", f"{size(room.needs.certain_memory)}, up to {size(room.needs.likely_memory)} in training; {free} is free"
+    again = recomputes(room.needs, room.memory)
+    most = room.needs.certain_memory + (room.needs.recomputed if again else room.needs.activations)
+    yield "memory", f"{size(room.needs.certain_memory)}, up to {size(most)} in training; {free} is free"
+    if again:
+        yield "activations", f"worked out again in the backward pass, as {size(room.needs.activations)} of them do not fit"
     yield "disk", f"{size(room.needs.total_disk)}; {size(room.disk)} is free"
     yield "this plan", f"took {duration(found.spent)}"
 
@@ -134,7 +138,12 @@ def _as_json(built: Built, found: Plan, room: _Room, advice: Sequence[str]) -> M
         "model": {"spec": built.model.spec, "provenance": dict(built.model.provenance), "digest": built.model.digest},
         "num_parameters": built.runtime.num_parameters,
         "runtime": dict(built.runtime.identity),
-        "memory": {"needed": dict(room.needs.memory), "activations": room.needs.activations, "free": room.memory},
+        "memory": {
+            "needed": dict(room.needs.memory),
+            "activations": room.needs.activations,
+            "recomputed": room.needs.recomputed if recomputes(room.needs, room.memory) else None,
+            "free": room.memory,
+        },
         "disk": {"needed": dict(room.needs.disk), "free": room.disk},
         "advice": list(advice),
     }

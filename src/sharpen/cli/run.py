@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sharpen.capacity import check_capacity, free_disk, free_memory, needs_of, shape_of
+from sharpen.capacity import check_capacity, free_disk, free_memory, needs_of, recomputes, shape_of, told
 from sharpen.checks import fitting
 from sharpen.cli import summary
 from sharpen.cli.build import Built, build
@@ -35,12 +35,12 @@ def run(words: Sequence[str], flags: Mapping[str, Any], *, quiet: bool, as_json:
     """
     built = build(read_settings(given_settings(words, flags)), _aside)
     settings, folder = built.settings, built.settings.folder
-    check_room(built)
-    told = sys.stderr if as_json else sys.stdout
+    room = check_room(built)
+    stream = sys.stderr if as_json else sys.stdout
     if not quiet:
-        header(built, told)
+        header(built, room, stream)
     extent = extent_of(built.recipe, built.task, rounds=settings.rounds, controls=settings.controls)
-    with watching(extent, quiet=quiet, file=told) as observe:
+    with watching(extent, quiet=quiet, file=stream) as observe:
         finished = improve(
             built.recipe,
             model=built.runtime,
@@ -61,8 +61,8 @@ def run(words: Sequence[str], flags: Mapping[str, Any], *, quiet: bool, as_json:
         _tell(finished, places)
 
 
-def header(built: Built, file: Any) -> None:  # Any: a text stream
-    """What is about to happen, and the first prompt as the model will see it."""
+def header(built: Built, room: str | None, file: Any) -> None:  # Any: a text stream
+    """What is about to happen, the plan of memory where there is one, and the first prompt as the model will see it."""
     task, runtime = built.task, built.runtime
     sizes = [f"{count(len(getattr(task, name)))} {name}" for name in ("train", "dev", "gate", "final") if getattr(task, name)]
     identity = runtime.identity
@@ -72,6 +72,8 @@ def header(built: Built, file: Any) -> None:  # Any: a text stream
         f"{identity['threads']} threads",
         file=file,
     )
+    if room is not None:
+        say(room, file=file)
     say(f"run directory: {built.settings.folder}", file=file)
     first = next(iter([*task.train, *task.gate, *task.final]), None)
     if first is not None:
@@ -80,26 +82,29 @@ def header(built: Built, file: Any) -> None:  # Any: a text stream
             print(f"    {line}", file=file)
 
 
-def check_room(built: Built) -> None:
-    """Refuse a run that cannot fit, before the first token; one that has come to its end, asked for again, needs nothing.
+def check_room(built: Built) -> str | None:
+    """The plan of memory, which the runtime then keeps to; None for a run that has come to its end, which needs nothing.
 
     Raises:
         CapacityError: memory or disk is too small.
     """
     folder, runtime = built.settings.folder, built.runtime
     if _finished(built):
-        return
+        return None
     needs = needs_of(
         built.recipe,
         shape_of(built.model.folder, runtime.num_parameters, remote_code=built.model.remote_code),
-        micro_tokens=runtime.token_budget,
+        pass_tokens=runtime.pass_tokens,
         half=runtime.dtype == "bfloat16",
     )
     held = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else 0
     free = free_disk(folder) + held
-    warning = check_capacity(needs, memory=free_memory(runtime.device.type), disk=free, out=folder)
+    memory = free_memory(runtime.device.type)
+    warning = check_capacity(needs, memory=memory, disk=free, out=folder)
     if warning:
         _aside(warning)
+    runtime.recompute = recomputes(needs, memory)
+    return told(needs, memory)
 
 
 def _model(finished: Run, built: Built) -> Mapping[str, str]:

@@ -69,6 +69,10 @@ class DPO:
         tokens = [trained_weight(example.chosen) + trained_weight(example.rejected) for example in examples]
         return {"dpo": float(sum(number > 0 for number in tokens))}
 
+    def teaches(self, example: Preference, /) -> bool:
+        """True where the pair has weight, and a token of either side has."""
+        return example.weight != 0 and any(any(row.token_weights) for row in example.rows)
+
     def totals(self, examples: Sequence[Preference], columns: Columns, /) -> Mapping[str, torch.Tensor]:
         """Under `dpo` the sum of the pairs' losses."""
         chosen_B, rejected_B = self._changes(columns)

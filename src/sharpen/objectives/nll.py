@@ -67,6 +67,10 @@ class NLL:
             return {"nll": math.fsum(weight * tokens for weight, tokens in found)}
         return {"nll": math.fsum(weight for weight, tokens in found if tokens > 0)}
 
+    def teaches(self, example: Demonstration, /) -> bool:
+        """True where the example and one of its tokens have weight."""
+        return example.weight != 0 and any(example.row.token_weights)
+
     def totals(self, examples: Sequence[Demonstration], columns: Columns, /) -> Mapping[str, torch.Tensor]:
         """Under `nll` the weighted sum of negative log-likelihoods (nats)."""
         reduced = sum_rows if self.per == "token" else mean_rows

@@ -42,7 +42,7 @@ class PolicyGradient:
     - `token-sum-norm`: the rows times the constant `max_tokens` (Dr. GRPO).
 
     A row without trained tokens is not counted; a row whose advantages are 0 is. Such a row adds exactly 0 to `policy` and to its
-    gradient, so that with no other term a runtime may leave out its forward pass. With one optimiser step per batch r = 1, and
+    gradient, so that with no other term it does not teach, and its forward pass is left out. With one optimiser step per batch r = 1, and
     `policy` is REINFORCE. GRPO is both clips equal (Shao et al. 2024, arXiv 2402.03300, equation 3); clip_high > clip_low is
     DAPO's clip-higher (Yu et al. 2025, arXiv 2503.14476); Dr. GRPO: Liu et al. 2025, arXiv 2503.20783; RLOO: Ahmadian et al.
     2024, arXiv 2402.14740; dual clip: Ye et al. 2020, arXiv 1912.09729; k3: Schulman 2020. Only k3 is offered as a loss: the
@@ -120,6 +120,13 @@ class PolicyGradient:
             count = float(sum(number > 0 for number in tokens)) * (self.max_tokens or 1)
         return dict.fromkeys(("policy", *(("kl",) if self.beta else ()), *(("entropy",) if self.entropy_bonus else ())), count)
 
+    def teaches(self, example: Rollout, /) -> bool:
+        """True where a trained token has an advantage; any trained token will do where a KL penalty or entropy bonus acts on it."""
+        weights, advantages = example.row.token_weights, example.row.advantages or ()
+        if self.beta or self.entropy_bonus:
+            return any(weights)
+        return any(weight and advantage for weight, advantage in zip(weights, advantages, strict=True))
+
     def totals(self, examples: Sequence[Rollout], columns: Columns, /) -> Mapping[str, torch.Tensor]:
         """By term the sum over tokens, each row divided by its own tokens under `seq-mean-token-mean`."""
         ratio_RT = _log_ratio(columns.logps, columns.scored["sampler"], columns.weights).exp()
@@ -136,7 +143,8 @@ class PolicyGradient:
 
         `ratio` (near 1) and `ratio_max`, the mean over rows of a row's largest; `clipped_up` and `clipped_down`, the shares of
         tokens of positive and of negative advantage that the clip holds; `kl_sampler_k1` and `kl_sampler_k3`, estimates of
-        KL(sampler || pi) in nats; `advantage_size` |A|; `reward`, the mean over rows; `kl_reference` and `entropy` where read.
+        KL(sampler || pi) in nats; `advantage_size` |A|; `kl_reference` and `entropy` where read. Without a KL penalty and an
+        entropy bonus they are over rows with advantages that are not 0, as others do not run.
         """
         logps_RT = columns.logps.detach()
         kept_RT = columns.weights != 0
@@ -154,7 +162,6 @@ class PolicyGradient:
             "kl_sampler_k1": pair(-log_ratio_RT, num_kept),
             "kl_sampler_k3": pair(_k3(log_ratio_RT), num_kept),
             "advantage_size": pair(advantages_RT.abs(), num_kept),
-            "reward": (math.fsum(example.reward for example in examples), float(len(examples))),
         }
         if self.beta:
             found["kl_reference"] = pair(_k3(_log_ratio(columns.scored[self.reference], logps_RT, columns.weights)), num_kept)

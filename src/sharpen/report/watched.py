@@ -121,7 +121,18 @@ FAMILIES: Mapping[str, Mapping[str, Figure]] = {
             ("sampler_error/mean", "sampler error, mean", "nats", "sampler's log-probability against the scorer's"),
         ]
     ),
-    "Training": _figures([("gradient_norm", "gradient norm", "number", "before clipping, mean over steps")]),
+    "Training": _figures(
+        [
+            ("gradient_norm", "gradient norm", "number", "before clipping, mean over steps"),
+            ("idle_rows", "idle rows", "number", "of a step that could teach nothing, and did not run"),
+            ("memory_splits", "splits", "number", "of a step, where a pass did not fit in memory"),
+            ("mismatch/mean", "mismatch, mean", "nats", "sampler's log-probability against the trainer's"),
+            ("mismatch/max", "mismatch, largest", "nats", "sampler's log-probability against the trainer's"),
+            ("mismatch/probability", "mismatch of probability", "share", "mean; above 0.01 training stops"),
+            ("mismatch/ratio", "ratio before training", "number", "mean over sampled tokens; 1 is right"),
+            ("mismatch/ratio_spread", "spread of that ratio", "number", "over sampled tokens; 0 is right"),
+        ]
+    ),
 }
 
 

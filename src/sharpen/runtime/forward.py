@@ -9,15 +9,19 @@ Shapes: R rows, S tokens of prompt and completion, T completion tokens, M scored
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 
 from sharpen.errors import DataError
 from sharpen.runtime.attention import ATTENTION
-from sharpen.runtime.packing import Encoded, pack_rows, packs
+from sharpen.runtime.budget import Budget, fitting
+from sharpen.runtime.packing import Encoded, num_packed, pack_rows, packs
+from sharpen.runtime.recompute import recomputed
 from sharpen.runtime.rendering import Renderer
 from sharpen.runtime.token_logps import HEAD_CHUNK, token_logps
 from sharpen.runtime.tree_attention import Layout
@@ -81,6 +85,7 @@ class ForwardPass:
         split_head: True where its logits are exactly its head applied to its last hidden state.
         packed: True where it may run over packs.
         dtype: of matrix products.
+        recompute: True where each layer's activations are worked out again in the backward pass; it changes memory and no number.
         head_chunk: tokens whose logits are held at once; it changes memory and no number.
     """
 
@@ -88,6 +93,7 @@ class ForwardPass:
     split_head: bool
     packed: bool
     dtype: torch.dtype
+    recompute: bool = False
     head_chunk: int = HEAD_CHUNK
 
     def groups(self, items: Sequence[Sequence[Encoded]], token_budget: int) -> list[list[int]]:
@@ -95,6 +101,33 @@ class ForwardPass:
         if self.packed:
             return packs(items, token_budget)
         return padded_groups([len(rows) * max(map(len, rows)) for rows in items], token_budget)
+
+    def num_tokens(self, items: Sequence[Sequence[Encoded]]) -> int:
+        """Tokens, padding included, of one pass over these items."""
+        if self.packed:
+            return num_packed([row for rows in items for row in rows])
+        return len(items) * max(len(rows) * max(map(len, rows)) for rows in items)
+
+    def in_passes(
+        self, rows: Sequence[Encoded], *, entropies: bool, budget: Budget, token_budget: int
+    ) -> Iterator[tuple[list[int], Scored]]:
+        """Places of rows and what one pass says of them, until all had theirs; a pass that does not fit in memory is split.
+
+        Raises:
+            CapacityError: a single row does not fit.
+        """
+        done: set[int] = set()
+        while len(done) < len(rows):
+            left = [place for place in range(len(rows)) if place not in done]
+            for numbers in self.groups([[rows[place]] for place in left], budget.within(token_budget)):
+                places = [left[number] for number in numbers]
+                part = [rows[place] for place in places]
+                found = fitting(partial(self, part, entropies=entropies))
+                if found is None:
+                    budget.lower(self.num_tokens([[row] for row in part]), len(part))
+                    break
+                yield places, found
+                done.update(places)
 
     def __call__(self, rows: Sequence[Encoded], *, entropies: bool) -> Scored:
         """Log-probabilities of each row's completion tokens, with gradient where the context has it.
@@ -140,7 +173,8 @@ class ForwardPass:
         return self._run(tokens_RS.to(row_M.device))[row_M, starts_R[row_M] + column_M]
 
     def _run(self, tokens: torch.Tensor, **more: Any) -> torch.Tensor:  # Any: what the model's forward takes
-        with torch.autocast(tokens.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16):
+        layers = recomputed(self.model) if self.recompute else nullcontext()
+        with layers, torch.autocast(tokens.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16):
             if self.split_head:
                 hidden: torch.Tensor = self.model.base_model(input_ids=tokens, use_cache=False, **more).last_hidden_state
                 return hidden

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import torch
 
-__all__ = ["Encoded", "Pack", "Span", "pack_rows", "packs"]
+__all__ = ["Encoded", "Pack", "Span", "num_packed", "pack_rows", "packs"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,3 +126,13 @@ def packs(items: Sequence[Sequence[Encoded]], token_budget: int) -> list[list[in
             groups.append([place])
             held, size = prompts, own + sum(map(len, prompts))
     return groups
+
+
+def num_packed(rows: Sequence[Encoded]) -> int:
+    """Tokens of the pack of these rows.
+
+    >>> one, other = (Encoded(prompt_ids=(1, 2, ids), completion_ids=(5, 6), temperature=1.0) for ids in (3, 4))
+    >>> num_packed([one, one, other])
+    9
+    """
+    return sum(map(len, {row.prompt_ids for row in rows})) + sum(len(row.completion_ids) - 1 for row in rows)

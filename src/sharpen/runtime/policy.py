@@ -78,9 +78,10 @@ class TorchPolicy:
         forward = runtime.forward_pass(module)
         found: dict[int, TokenScores] = {}
         with runtime.precision(), weights.cacheable_casts(module):
-            for places in forward.groups([[row] for row in encoded], runtime.token_budget):
+            for places, scored in forward.in_passes(
+                encoded, entropies=entropies, budget=runtime.scores_within, token_budget=runtime.token_budget
+            ):
                 rows = [encoded[place] for place in places]
-                scored = forward(rows, entropies=entropies)
                 logps = scored.logps.tolist()
                 spread = scored.entropies.tolist() if scored.entropies is not None else None
                 for number, (place, row) in enumerate(zip(places, rows, strict=True)):

@@ -19,6 +19,7 @@ from sharpen.errors import ModelError
 from sharpen.identity import code_digest
 from sharpen.protocols import Capability, Objective, Trained, Training
 from sharpen.runtime import adapters, weights
+from sharpen.runtime.budget import Budget
 from sharpen.runtime.decoding import Decoder, ModuleStep, PaddedDecoder, Step, TreeDecoder, check_decoding
 from sharpen.runtime.forward import ForwardPass, encode_rows, packs_exactly
 from sharpen.runtime.fused_step import fastest_step
@@ -82,6 +83,10 @@ class TorchRuntime:
         self.renderer: Renderer = weights.load_renderer(folder, remote_code=remote_code)
         self.max_rows = 64 if self.device.type == "cpu" else 256
         self.token_budget = 4096 if self.device.type == "cpu" else 16384
+        self.recompute = False
+        """Whether training works activations out again in the backward pass; the plan of memory says so."""
+        self.scores_within = Budget(doing="scoring")
+        self._trains_within = Budget(doing="training")
         self._residents: OrderedDict[str, _Resident] = OrderedDict()
         self._forward: ForwardPass | None = None
         self._independent: bool | None = None
@@ -98,6 +103,11 @@ class TorchRuntime:
         """The rows in flight, where blocks are only filed together; else twice as many, so that places are refilled."""
         streams = self.dtype == "bfloat16" and self.device.type == "cpu"
         return self.max_rows if streams else 2 * self.max_rows
+
+    @property
+    def pass_tokens(self) -> int:
+        """Tokens of a training pass at most, where the training does not say: activations are kept for the backward pass."""
+        return self.token_budget // 2
 
     @property
     def num_parameters(self) -> int:
@@ -193,8 +203,10 @@ class TorchRuntime:
         """Train `start` in place into `result`.
 
         Raises:
+            CapacityError: a single example does not fit in memory; `start` must then be loaded again.
             DataError: a row does not fit the model's context.
             DivergedError: the loss stopped being a number; `start` must then be loaded again.
+            MismatchError: sampler and trainer disagree about what `start` sampled; `start` must then be loaded again.
             ValueError: there are no examples, a row has no tokens, a column is missing or does not match its row, the objective
                 refuses an example, or the adapters differ in rank.
         """
@@ -223,13 +235,15 @@ class TorchRuntime:
         trained = fit(
             parameters,
             optimizer,
-            dataclasses.replace(forward, model=module),
+            dataclasses.replace(forward, model=module, recompute=self.recompute),
             encoded,
             examples,
             objective,
             training,
             scored=scored,
-            token_budget=training.token_budget or self.token_budget // 2,  # activations are kept for the backward pass
+            budget=self._trains_within,
+            start=start.id,
+            token_budget=training.token_budget or self.pass_tokens,
             seed=seed,
             progress=progress,
         )

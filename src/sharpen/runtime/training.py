@@ -1,35 +1,25 @@
-"""Examples to new weights: optimiser steps over token-budget micro-batches, exact under any split.
-
-Shapes: R rows of a micro-batch, T tokens of its longest completion.
-"""
+"""Examples to new weights: the steps, their learning rates, and the optimiser that takes them."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from sharpen.errors import DivergedError
-from sharpen.protocols import Columns, Objective, Trained, Training
-from sharpen.runtime.forward import ForwardPass, Scored
+from sharpen.errors import DivergedError, MismatchError
+from sharpen.monitors import Mismatch, mismatch
+from sharpen.protocols import Objective, Trained, Training
+from sharpen.runtime.budget import Budget
+from sharpen.runtime.forward import ForwardPass
+from sharpen.runtime.gradient import Item, batch_gradient
 from sharpen.runtime.packing import Encoded
 from sharpen.types import Example, Row
 
 __all__ = ["check_columns", "fit", "learning_rate_at", "optimizer_for", "plan_steps"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Item:
-    """An example with its rows as ids and their scored columns."""
-
-    example: Example
-    rows: tuple[Encoded, ...]
-    numbers: Mapping[str, tuple[tuple[float, ...], ...]]
 
 
 def plan_steps(num_examples: int, training: Training, seed: int) -> list[list[int]]:
@@ -104,7 +94,9 @@ def fit(
     training: Training,
     *,
     scored: Mapping[str, Sequence[tuple[float, ...]]],
+    budget: Budget,
     token_budget: int,
+    start: str,
     seed: int,
     progress: Callable[[int, int], None] | None,
 ) -> Trained:
@@ -116,104 +108,72 @@ def fit(
         encoded: every row of every example as ids, in order.
         examples, objective, training: what to minimise.
         scored: by column name, one tuple of T numbers per row.
-        token_budget: tokens of a micro-batch at most.
+        budget: what is known to fit in memory.
+        token_budget: tokens of a pass at most.
+        start: id of the weights that the parameters hold.
         seed: of the order of examples.
         progress: called with (steps done, steps in all).
 
     Raises:
+        CapacityError: a single example does not fit in memory.
         DivergedError: the loss or the gradient norm is not finite.
+        MismatchError: sampler and trainer disagree, before the first step, about tokens that these weights sampled.
     """
     began = time.perf_counter()
     items = _items(examples, encoded, scored)
     steps = plan_steps(len(items), training, seed)
     sums: dict[str, list[float]] = {}
+    agreement: Mapping[str, float] = {}
     num_tokens = 0
     for number, places in enumerate(steps):
-        batch = [items[place] for place in places]
-        counts = objective.counts([item.example for item in batch])
         for group in optimizer.param_groups:
             group["lr"] = learning_rate_at(number, len(steps), training)
-        optimizer.zero_grad(set_to_none=True)
-        values = {f"loss/{term}": [0.0, 1.0] for term in counts}
-        for micro in forward.groups([item.rows for item in batch], token_budget):
-            part = [batch[place] for place in micro]
-            found = _backward(part, forward, objective, counts)
-            for name, (total, count) in found.items():
-                if name in values and name.startswith("loss/"):
-                    values[name][0] += total
-                else:
-                    pair = values.setdefault(name, [0.0, 0.0])
-                    pair[0], pair[1] = pair[0] + total, pair[1] + count
-            num_tokens += sum(len(row) for item in part for row in item.rows)
+        batch = [items[place] for place in places]
+        compared = start if number == 0 and "sampler" in objective.columns and objective.at_sampling_temperature else None
+        found = batch_gradient(
+            parameters, batch, forward, objective, budget=budget, token_budget=token_budget, sampled_by=compared
+        )
+        if found.sampler:
+            agreement = _checked(mismatch(found.sampler, found.trainer), training.max_mismatch)
         norm = float(torch.nn.utils.clip_grad_norm_(parameters, training.max_grad_norm))
-        loss = sum(total for name, (total, _) in values.items() if name.startswith("loss/"))
+        loss = sum(found.loss.values())
         if not (math.isfinite(norm) and math.isfinite(loss)):
             raise DivergedError(
                 f"the loss is {loss:.4g} and the gradient norm {norm:.4g} at step {number + 1} of {len(steps)}; "
                 "lower the learning rate"
             )
         optimizer.step()
-        values["gradient_norm"] = [norm, 1.0]
-        for name, (total, count) in values.items():
+        num_tokens += found.num_tokens
+        figures = {f"loss/{term}": (value, 1.0) for term, value in found.loss.items()}
+        figures |= {"idle_rows": (found.num_idle, 1.0), "memory_splits": (found.num_splits, 1.0), "gradient_norm": (norm, 1.0)}
+        for name, (total, count) in {**found.metrics, **figures}.items():
             if count:
                 sums.setdefault(name, []).append(total / count)
         if progress:
             progress(number + 1, len(steps))
     metrics = {name: float(np.mean(column)) for name, column in sums.items()}
-    return Trained(metrics=metrics, num_steps=len(steps), num_tokens=num_tokens, seconds=time.perf_counter() - began)
+    return Trained(
+        metrics={**metrics, **agreement}, num_steps=len(steps), num_tokens=num_tokens, seconds=time.perf_counter() - began
+    )
+
+
+def _checked(found: Mismatch, most: float) -> Mapping[str, float]:
+    if found.size > most:
+        raise MismatchError(
+            f"sampler and trainer disagree about tokens that these very weights sampled: probabilities differ by {found.probability:.2g} "
+            f"on average and the mean ratio is {found.ratio:.4g}, and max_mismatch is {most:g}; run with dtype float32, or report it"
+        )
+    return found.figures()
 
 
 def _items(
     examples: Sequence[Example], encoded: Sequence[Encoded], scored: Mapping[str, Sequence[tuple[float, ...]]]
-) -> list[_Item]:
+) -> list[Item]:
     items, start = [], 0
     for example in examples:
         end = start + len(example.rows)
         numbers = {name: tuple(column[start:end]) for name, column in scored.items()}
-        items.append(_Item(example=example, rows=tuple(encoded[start:end]), numbers=numbers))
+        items.append(Item(example=example, rows=tuple(encoded[start:end]), numbers=numbers))
         start = end
     assert start == len(encoded)
     return items
-
-
-def _backward(
-    part: Sequence[_Item],
-    forward: ForwardPass,
-    objective: Objective[Any],  # Any: as in `fit`
-    counts: Mapping[str, float],
-) -> dict[str, tuple[float, float]]:
-    """Add these examples' share of the batch gradient; return their share of each term, and the metrics."""
-    rows = [row for item in part for row in item.rows]
-    found = forward(rows, entropies="entropies" in objective.columns)
-    columns = _columns(part, found)
-    examples = [item.example for item in part]
-    totals = objective.totals(examples, columns)
-    shares = {term: total / counts[term] for term, total in totals.items() if counts[term] > 0}
-    loss = torch.stack(list(shares.values())).sum() if shares else None
-    if loss is not None and loss.requires_grad:
-        loss.backward()
-    with torch.no_grad():
-        metrics = dict(objective.metrics(examples, columns))
-    return {**metrics, **{f"loss/{term}": (float(share.detach()), 1.0) for term, share in shares.items()}}
-
-
-def _columns(part: Sequence[_Item], found: Scored) -> Columns:
-    rows = [row for item in part for row in item.example.rows]
-    device, width = found.logps.device, found.logps.shape[1]
-
-    def padded(values: Sequence[Sequence[float]], dtype: torch.dtype) -> torch.Tensor:
-        return torch.tensor([[*row, *([0] * (width - len(row)))] for row in values], dtype=dtype, device=device)
-
-    names = part[0].numbers
-    return Columns(
-        logps=found.logps,
-        weights=padded([row.token_weights for row in rows], torch.float32),
-        advantages=padded([_advantages(row) for row in rows], torch.float32),
-        turns=padded([row.completion.turns for row in rows], torch.long),
-        scored={name: padded([row for item in part for row in item.numbers[name]], torch.float32) for name in names},
-        entropies=found.entropies,
-    )
-
-
-def _advantages(row: Row) -> tuple[float, ...]:
-    return row.advantages if row.advantages is not None else (0.0,) * len(row.completion.token_ids)

@@ -1,0 +1,195 @@
+"""The gradient of a batch: passes within a token budget, in one process or several, whose sums no split can change.
+
+Shapes: R rows of a pass, T tokens of its longest completion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+
+from sharpen.protocols import Columns, Objective
+from sharpen.runtime.budget import Budget, fitting
+from sharpen.runtime.forward import ForwardPass, Scored
+from sharpen.runtime.packing import Encoded
+from sharpen.runtime.ranks import add_up, gathered, own_share
+from sharpen.types import Example, Row
+
+__all__ = ["Found", "Item", "batch_gradient"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """An example with its rows as ids and their scored columns."""
+
+    example: Example
+    rows: tuple[Encoded, ...]
+    numbers: Mapping[str, tuple[tuple[float, ...], ...]]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.rows))
+
+
+@dataclass(kw_only=True)
+class Found:
+    """What a batch gave beside its gradient.
+
+    Attributes:
+        loss: by term, its value.
+        metrics: by name, (total, count).
+        num_tokens: of the rows that ran.
+        num_idle: rows that did not run, as they teach nothing.
+        num_splits: how often a pass did not fit in memory.
+        sampler, trainer: log-probabilities of the tokens that these very weights had sampled, where they were asked for.
+    """
+
+    loss: dict[str, float] = field(default_factory=dict)
+    metrics: dict[str, tuple[float, float]] = field(default_factory=dict)
+    num_tokens: int = 0
+    num_idle: int = 0
+    num_splits: int = 0
+    sampler: list[float] = field(default_factory=list)
+    trainer: list[float] = field(default_factory=list)
+
+    def add(self, other: Found) -> None:
+        """Add what another part of the batch gave."""
+        for term, value in other.loss.items():
+            self.loss[term] = self.loss.get(term, 0.0) + value
+        for name, (total, count) in other.metrics.items():
+            before = self.metrics.get(name, (0.0, 0.0))
+            self.metrics[name] = (before[0] + total, before[1] + count)
+        self.num_tokens += other.num_tokens
+        self.num_splits += other.num_splits
+        self.sampler += other.sampler
+        self.trainer += other.trainer
+
+
+def batch_gradient(
+    parameters: Sequence[torch.nn.Parameter],
+    batch: Sequence[Item],
+    forward: ForwardPass,
+    objective: Objective[Any],  # Any: whatever kind of example these are
+    *,
+    budget: Budget,
+    token_budget: int,
+    sampled_by: str | None,
+) -> Found:
+    """Set each parameter's `grad` to that of the objective over the whole batch.
+
+    Examples that teach nothing are left out; where none teaches, the shortest one runs, so that the optimiser sees the zeros that
+    it would have seen. Where memory does not suffice for a pass, all begins again with half as many tokens: nothing of a pass that
+    failed half-way stays in the sums.
+
+    Args:
+        sampled_by: id of the weights as they are, to compare them on the tokens that they sampled; None compares nothing.
+
+    Raises:
+        CapacityError: a single example does not fit.
+    """
+    counts = objective.counts([item.example for item in batch])
+    taught = [item for item in batch if objective.teaches(item.example)] or [min(batch, key=len)]
+    places = [place for group in forward.groups([item.rows for item in taught], token_budget) for place in group]
+    mine = [taught[places[number]] for number in own_share([len(taught[place]) for place in places])]
+    splits = budget.num_splits
+    own = None
+    while own is None:
+        for parameter in parameters:
+            parameter.grad = None
+        own = _passes(mine, forward, objective, counts, budget.within(token_budget), budget=budget, sampled_by=sampled_by)
+    own.num_splits = budget.num_splits - splits
+    add_up(parameters)
+    found = Found(num_idle=sum(len(item.rows) for item in batch) - sum(len(item.rows) for item in taught))
+    for share in gathered(own):
+        found.add(share)
+    return found
+
+
+def _passes(
+    items: Sequence[Item],
+    forward: ForwardPass,
+    objective: Objective[Any],  # Any: as above
+    counts: Mapping[str, float],
+    token_budget: int,
+    *,
+    budget: Budget,
+    sampled_by: str | None,
+) -> Found | None:
+    """What the passes over these items gave, or None where memory did not suffice for one; gradients are added up."""
+    found = Found(loss=dict.fromkeys(counts, 0.0))
+    for places in forward.groups([item.rows for item in items], token_budget):
+        part = [items[place] for place in places]
+        more = fitting(partial(_backward, part, forward, objective, counts, sampled_by))
+        if more is None:
+            budget.lower(forward.num_tokens([item.rows for item in part]), len(part))
+            return None
+        found.add(more)
+    return found
+
+
+def _backward(
+    part: Sequence[Item],
+    forward: ForwardPass,
+    objective: Objective[Any],  # Any: as above
+    counts: Mapping[str, float],
+    sampled_by: str | None,
+) -> Found:
+    """Add these examples' share of the batch gradient."""
+    rows = [row for item in part for row in item.rows]
+    scored = forward(rows, entropies="entropies" in objective.columns)
+    columns = _columns(part, scored)
+    examples = [item.example for item in part]
+    totals = objective.totals(examples, columns)
+    shares = {term: total / counts[term] for term, total in totals.items() if counts[term] > 0}
+    loss = torch.stack(list(shares.values())).sum() if shares else None
+    if loss is not None and loss.requires_grad:
+        loss.backward()
+    with torch.no_grad():
+        metrics = dict(objective.metrics(examples, columns))
+    sampler, trainer = _own_tokens(part, scored, sampled_by) if sampled_by is not None else ([], [])
+    return Found(
+        loss={term: float(share.detach()) for term, share in shares.items()},
+        metrics=metrics,
+        num_tokens=sum(map(len, rows)),
+        sampler=sampler,
+        trainer=trainer,
+    )
+
+
+def _own_tokens(part: Sequence[Item], scored: Scored, sampled_by: str) -> tuple[list[float], list[float]]:
+    """The sampler's and these log-probabilities of the tokens that the weights of that id had sampled."""
+    sampler: list[float] = []
+    trainer: list[float] = []
+    rows = [row for item in part for row in item.example.rows]
+    old = [column for item in part for column in item.numbers["sampler"]]
+    for row, before, now in zip(rows, old, scored.logps.tolist(), strict=True):
+        own = [segment.source == "policy" for segment in row.completion.segments for _ in segment.token_ids]
+        if row.completion.checkpoint == sampled_by:
+            sampler += [value for value, sampled in zip(before, own, strict=True) if sampled]
+            trainer += [value for value, sampled in zip(now, own, strict=False) if sampled]  # `now` is padded
+    return sampler, trainer
+
+
+def _columns(part: Sequence[Item], found: Scored) -> Columns:
+    rows = [row for item in part for row in item.example.rows]
+    device, width = found.logps.device, found.logps.shape[1]
+
+    def padded(values: Sequence[Sequence[float]], dtype: torch.dtype) -> torch.Tensor:
+        return torch.tensor([[*row, *([0] * (width - len(row)))] for row in values], dtype=dtype, device=device)
+
+    names = part[0].numbers
+    return Columns(
+        logps=found.logps,
+        weights=padded([row.token_weights for row in rows], torch.float32),
+        advantages=padded([_advantages(row) for row in rows], torch.float32),
+        turns=padded([row.completion.turns for row in rows], torch.long),
+        scored={name: padded([row for item in part for row in item.numbers[name]], torch.float32) for name in names},
+        entropies=found.entropies,
+    )
+
+
+def _advantages(row: Row) -> tuple[float, ...]:
+    return row.advantages if row.advantages is not None else (0.0,) * len(row.completion.token_ids)
