@@ -48,7 +48,7 @@ _CLASSES = {"ours": "benchmarks.rft_ours:OursRft", "peer": "benchmarks.rft_peer:
 
 @app.command()
 def main(
-    target: Annotated[float, typer.Option(min=0, max=1, help="held-out accuracy at which the clock stops")] = 0.25,
+    target: Annotated[float, typer.Option(min=0, max=1, help="held-out accuracy at which the clock stops")] = 0.30,
     prompts: Annotated[int, typer.Option(min=1, help="prompts a round")] = 128,
     samples: Annotated[int, typer.Option(min=1, help="samples a prompt")] = 8,
     held_out: Annotated[int, typer.Option(min=1, help="held-out prompts")] = 200,

@@ -155,19 +155,22 @@ def test_pitfall_12_the_ratio_is_1_over_any_path(each, temperature):
 
 @pytest.mark.parametrize("objective", OBJECTIVES.values(), ids=OBJECTIVES.keys())
 def test_pitfall_01_any_split_over_any_path_gives_one_gradient(tmp_path, folder, objective):
-    """16 examples at once, alone, and in ragged parts, over packs and over padded rows: one gradient, to 1e-6."""
+    """16 examples at once, alone, and in ragged parts, over packs and over padded rows: one gradient, to 1e-6, and one loss."""
     rng = random.Random(7)
     examples = [example_for(objective, rng, masked=number == 3) for number in range(16)]
     scored = scored_for(runtime(folder), objective, examples)
-    found = []
+    found, told = [], []
     for path in DECODERS:
         rt = over(folder, path)
         for token_budget in (10**6, 200, 1):
             place = tmp_path / f"{path}-{token_budget}"
-            found.append(gradient_of(rt, place, examples, objective, scored, token_budget=token_budget)[0])
+            gradient, done = gradient_of(rt, place, examples, objective, scored, token_budget=token_budget)
+            found.append(gradient)
+            told.append({name: value for name, value in done.metrics.items() if name.startswith("loss/")})
     size = torch.linalg.vector_norm(found[0])
     assert size > 1e-3
     assert max(torch.linalg.vector_norm(one - found[0]) for one in found) < 1e-6 * size
+    assert all(one == pytest.approx(told[0], rel=1e-4, abs=1e-5) for one in told)
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES.values(), ids=OBJECTIVES.keys())
@@ -266,10 +269,13 @@ def test_pitfall_15_nothing_kept_outlives_the_weights_it_was_made_with(each):
     old = logprobs(each, rows)
     train(each, [Demonstration(row=row) for row in rows[:4]], NLL(), learning_rate=1e-2, epochs=10)
     after, scores = sample(each, asked, held("trained")), logprobs(each, rows, held("trained"))
-    fresh = runtime(each.folder)
-    fresh.resident(fresh.base).module = each.resident(held("trained")).module
-    assert [one.token_ids for one in after] == [one.token_ids for one in sample(fresh, asked)]
-    assert scores == logprobs(fresh, rows)
+    module = each.resident(held("trained")).module
+    fresh = over(each.folder, "packed" if each.forward_pass(module).packed else "padded")
+    fresh.resident(fresh.base).module.load_state_dict(module.state_dict())
+    there = sample(fresh, asked)
+    assert [one.token_ids for one in after] == [one.token_ids for one in there]
+    assert largest_difference([one.logprobs for one in after], [one.logprobs for one in there]) < 1e-5
+    assert largest_difference(scores, logprobs(fresh, rows)) < 1e-5
     assert largest_difference(scores, old) > 0.1
     assert [one.token_ids for one in after] != [one.token_ids for one in before]
     assert [one.token_ids for one in sample(each, asked, held("trained"), temperature=0)] != [one.token_ids for one in greedy]
