@@ -111,7 +111,23 @@ def test_the_command_refuses_a_loaded_machine(monkeypatch, tmp_path):
 @pytest.mark.slow
 def test_a_whole_run_files_every_key(monkeypatch, tmp_path):
     monkeypatch.setattr(machine, "measured_load", lambda: machine.Load(share=1.0, average=0.0))
-    sizes = ["--prompts", "64", "--samples", "4", "--held-out", "40", "--max-rounds", "2", "--target", "0.01", "--threads", "1", "--model", "tiny", "--quick"]
+    sizes = [
+        "--prompts",
+        "64",
+        "--samples",
+        "4",
+        "--held-out",
+        "40",
+        "--max-rounds",
+        "2",
+        "--target",
+        "0.01",
+        "--threads",
+        "1",
+        "--model",
+        "tiny",
+        "--quick",
+    ]
     found = CliRunner().invoke(rft.app, [*sizes, "--out", str(tmp_path)])
     assert found.exit_code == 0, found.output
     (path,) = tmp_path.iterdir()
