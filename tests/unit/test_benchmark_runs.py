@@ -6,12 +6,14 @@ import json
 import pytest
 from benchmarks import engine, machine, scaling
 from benchmarks import ours as ours_module
+from benchmarks.budget import Budget
+from benchmarks.candidates import Candidate, screened
 from benchmarks.equality import compared
 from benchmarks.growth import Growth
 from benchmarks.ours import Ours
 from benchmarks.plain import Plain
 from benchmarks.results import KEYS
-from benchmarks.runs import Bench, gate, make_works
+from benchmarks.runs import Bench, gate, make_works, rounds, screened_s, works_of
 from benchmarks.shapes import Shape
 from benchmarks.sides import Settings
 from typer.testing import CliRunner
@@ -114,14 +116,28 @@ def at(results, path):
 QUIET = machine.Load(share=1.0, average=0.0)
 
 
+COMMAND = ["--model", "tiny", "--quick", "--peer", "plain", "--threads", "1"]
+
+
 @pytest.mark.slow
 def test_a_whole_run_files_every_key_and_no_name_of_the_machine(monkeypatch, tmp_path):
+    """In two goes: one that has no time for a shape, and one that goes on with its file."""
     monkeypatch.setattr(machine, "measured_load", lambda: QUIET)
-    command = "--model tiny --quick --shape 20/6/16/4 --peer plain --threads 1"
-    found = CliRunner().invoke(engine.app, [*command.split(), "--out", str(tmp_path)])
+    shape = ["--shape", "20/6/16/4"]
+    found = CliRunner().invoke(engine.app, [*COMMAND, *shape, "--minutes", "0.001", "--out", str(tmp_path)])
     assert found.exit_code == 0, found.output
     (path,) = tmp_path.iterdir()
     results = json.loads(path.read_text())
+    assert (results["complete"], results["shapes"], results["parts"][0]["shapes"]) == (False, {}, [])
+    assert {key for key in KEYS if at(results, key) is not None} == {"decode_share"}
+    other = CliRunner().invoke(engine.app, [*COMMAND, *shape, "--seed", "1", "--resume", str(path)])
+    assert (other.exit_code, "run.seed is 0 in the file and 1 now" in other.output) == (2, True)
+    found = CliRunner().invoke(engine.app, [*COMMAND, *shape, "--resume", str(path)])
+    assert found.exit_code == 0, found.output
+    assert list(tmp_path.iterdir()) == [path]
+    results = json.loads(path.read_text())
+    assert (results["complete"], [part["shapes"] for part in results["parts"]]) == (True, [[], ["20/6/16/4"]])
+    assert all(part["peaks"]["read"] > 0 for part in results["parts"])
     assert all(at(results, key) is not None for key in ("train_share", "decode_share"))
     assert {key for key in KEYS if at(results, key) is None} == {
         "round.geomean_speed",
@@ -132,8 +148,36 @@ def test_a_whole_run_files_every_key_and_no_name_of_the_machine(monkeypatch, tmp
     shape = results["shapes"]["20/6/16/4"]
     assert shape["equality"]["cosine"] > 0.9999
     assert shape["sides"]["ours"]["tokens"] == shape["sides"]["plain"]["tokens"] == [48]
+    assert shape["alternations"] == 1
     assert results["run"]["seed"] == 0
     assert str(cache_folder()) not in path.read_text()
+
+
+@pytest.fixture
+def bench(exact, tmp_path):
+    """Ours and the plain loop, two alternations."""
+    return Bench(settings={"ours": exact, "plain": exact}, alternations=2, seed=0, scratch=tmp_path, tell=lambda line: None)
+
+
+@pytest.mark.slow
+def test_alternations_after_the_first_are_made_while_there_is_time(bench):
+    for minutes, number in ((0, 1), (None, 2)):
+        found = rounds(bench, SMALL, natural=True, batch=None, budget=Budget.of(minutes))
+        assert [found[name].plain()["alternations"] for name in (SMALL.name, f"{SMALL.name} natural")] == [number, 1]
+        assert all(len(side.timings) == number for side in found[SMALL.name].sides.values())
+
+
+@pytest.mark.slow
+def test_screening_ends_with_its_time_and_a_slower_candidate_is_left(bench, exact):
+    options = {"plain": [Candidate(name="a"), Candidate(name="b"), Candidate(name="c")]}
+    settings, tried = screened(bench, SMALL, exact, options, Budget.of(0))
+    assert settings["plain"] == options["plain"][0].settings(exact)
+    assert [("seconds" in one, "not tried" in one.get("failed", "")) for one in tried["plain"].values()] == [
+        (True, False),
+        (False, True),
+        (False, True),
+    ]
+    assert screened_s(bench, works_of(bench, SMALL), "plain", exact, limit_s=1e-6).startswith("no answer within")
 
 
 @pytest.mark.slow

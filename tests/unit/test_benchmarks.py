@@ -10,9 +10,10 @@ import time
 import numpy as np
 import pytest
 from benchmarks import engine, machine, scaling
+from benchmarks.budget import Budget
 from benchmarks.equality import Equality, compared
 from benchmarks.limits import ModelSize, decode_bound_s, train_flop
-from benchmarks.results import KEYS, ShapeResult, SideResult, ratio, summary, written
+from benchmarks.results import KEYS, ShapeResult, SideResult, ratio, summary, write, written
 from benchmarks.shapes import SHAPES, Shape, Work, advantages_of, exact_prompts, length_plan, rewards_for
 from benchmarks.sides import Memory, Settings, Timing, rows_at_once
 from benchmarks.table import where_a_peer_wins
@@ -109,12 +110,17 @@ def shape_of(equality=None, **sides):
     return ShapeResult(sides=sides, equality={peer: equality or same for peer in sides if peer != "ours"})
 
 
+def summed(wanted=None, **shapes):
+    """The headline figures, as a run makes them of what it files."""
+    return summary({name: shape.plain() for name, shape in shapes.items()}, wanted or list(shapes))
+
+
 def test_speeds_are_ratios_of_medians_and_their_geometric_mean():
     shapes = {
         "a": shape_of(ours=side(1, 9, 2, working=50), trl=side(4, 4, 100), plain=side(3)),
         "b": shape_of(ours=side(1, working=50), trl=side(8), plain=side(12)),
     }
-    found = summary(shapes)
+    found = summed(**shapes)
     assert at(found, "round.geomean_speed") == pytest.approx(4)
     assert at(found, "update.geomean_speed") == pytest.approx(4)
     assert at(found, "generate.geomean_speed") == pytest.approx(math.sqrt(1.5 * 8)), "beside the faster peer of each shape"
@@ -124,8 +130,8 @@ def test_speeds_are_ratios_of_medians_and_their_geometric_mean():
 def test_one_void_shape_voids_the_whole_mean():
     wrong = Equality(cosine=1.0, norm_ratio=2.0, reason="other normalisation")
     good, bad = shape_of(ours=side(1), trl=side(4)), shape_of(wrong, ours=side(1), trl=side(4))
-    assert at(summary({"a": good}), "round.geomean_speed") == pytest.approx(4)
-    assert at(summary({"a": good, "b": bad}), "round.geomean_speed") is None
+    assert at(summed(a=good), "round.geomean_speed") == pytest.approx(4)
+    assert at(summed(a=good, b=bad), "round.geomean_speed") is None
     assert bad.plain()["void"] == {"trl": "other normalisation"}
     assert bad.plain()["sides"]["trl"]["round"]["median_s"] == 4, "the seconds stay on record"
 
@@ -153,10 +159,40 @@ def test_a_ratio_over_nothing_is_nothing():
 
 def test_where_a_peer_wins_is_said():
     shape = shape_of(ours=side(2, working=200), trl=side(1), plain=side(5, working=400))
-    told = where_a_peer_wins({"a": shape})
+    told = where_a_peer_wins({"a": shape.plain()})
     assert "a: trl is 2.00 times faster in round" in told
     assert "a: trl needs 50% of our memory" in told
     assert not any("plain" in line for line in told)
+
+
+def test_a_shape_that_is_still_missing_leaves_the_means_open():
+    shape = shape_of(ours=side(1), trl=side(4))
+    assert at(summed(a=shape), "round.geomean_speed") == pytest.approx(4)
+    found = summed(["a", "b"], a=shape)
+    assert {at(found, key) for key in KEYS if not key.endswith("_share")} == {None}
+
+
+def test_natural_lengths_are_no_part_of_the_means():
+    shape = shape_of(ours=side(1), trl=side(4))
+    natural = dataclasses.replace(shape_of(ours=side(1), trl=side(100)), natural=True)
+    assert at(summed(["a"], a=shape, b=natural), "round.geomean_speed") == pytest.approx(4)
+
+
+def test_a_file_is_replaced_as_a_whole(tmp_path):
+    path = written({"n": 1}, tmp_path, "amd-epyc-2")
+    with pytest.raises(TypeError):
+        write({"n": object()}, path)
+    assert json.loads(path.read_text()) == {"n": 1}
+    write({"n": 2}, path)
+    assert (json.loads(path.read_text()), list(tmp_path.iterdir())) == ({"n": 2}, [path])
+
+
+def test_a_budget_is_shared_out_and_ends():
+    assert Budget.of(None).part(0.1).allows(1e12)
+    whole = Budget.of(1)
+    assert whole.part(0.5).left_s() == pytest.approx(30, abs=1)
+    assert whole.allows(59)
+    assert not whole.allows(61)
 
 
 def test_results_of_one_day_do_not_overwrite_each_other(tmp_path):
