@@ -25,7 +25,7 @@ from transformers import AutoModelForCausalLM
 
 from sharpen.errors import DataError
 from sharpen.runtime.forward import ForwardPass, Scored, encode_rows, padded_groups
-from sharpen.runtime.packing import Encoded, pack_rows, packs
+from sharpen.runtime.packing import Encoded, num_packed, pack_rows, packs, root_of
 from sharpen.types import Prompt, Row, Text
 
 PROMPTS = words("a", "hello world", "q" * 30, "Why?")
@@ -262,18 +262,29 @@ def test_an_embedding_is_the_mean_of_the_last_hidden_states(folder, rt):
 
 
 ids = st.lists(st.integers(0, 3), min_size=1, max_size=5).map(tuple)
-any_rows = st.lists(st.builds(Encoded, prompt_ids=ids, completion_ids=ids, temperature=st.just(1.0)), min_size=1, max_size=9)
+some_rows = st.lists(st.builds(Encoded, prompt_ids=ids, completion_ids=ids, temperature=st.just(1.0)), min_size=1, max_size=9)
+beginnings = st.sampled_from([(), tuple(range(12))])
+
+
+def begun(beginning, rows):
+    """The rows with their prompts after what all begin with."""
+    return [dataclasses.replace(row, prompt_ids=(*beginning, *row.prompt_ids)) for row in rows]
+
+
+any_rows = st.builds(begun, beginnings, some_rows)
 
 
 def num_packed_tokens(rows):
-    """Each prompt once, and every completion without its last token, which predicts nothing."""
-    return sum(map(len, {row.prompt_ids for row in rows})) + sum(len(row.completion_ids) - 1 for row in rows)
+    """The root once, each prompt's rest once, and every completion without its last token, which predicts nothing."""
+    root = len(root_of(rows))
+    prompts = root + sum(len(prompt) - root for prompt in {row.prompt_ids for row in rows})
+    return prompts + sum(len(row.completion_ids) - 1 for row in rows)
 
 
 @for_all(any_rows)
 def test_a_pack_holds_each_prompt_once_and_reads_each_token_where_it_is_predicted(rows):
-    pack = pack_rows(rows)
-    assert len(pack.tokens_N) == num_packed_tokens(rows)
+    pack = pack_rows(rows, root_of(rows))
+    assert len(pack.tokens_N) == num_packed_tokens(rows) == num_packed(rows)
     covered = sorted(place for span in pack.segments for place in range(span.start, span.end))
     assert covered == list(range(len(pack.tokens_N)))
     reads = iter(pack.read_M.tolist())
@@ -288,13 +299,30 @@ def test_a_pack_holds_each_prompt_once_and_reads_each_token_where_it_is_predicte
 
 
 def seen_places(pack, place):
-    """What a token sees: its segment up to itself, after the trunk that its segment goes on from."""
+    """What a token sees: its segment up to itself, after all that its segment goes on from."""
     (own,) = [span for span in pack.segments if span.start <= place < span.end]
-    trunks = [trunk for branch, trunk in zip(pack.branches, pack.trunks, strict=True) if branch.start <= place < branch.end]
-    return [*(before for trunk in trunks for before in range(trunk.start, trunk.end)), *range(own.start, place + 1)]
+    seen = []
+    for level in pack.crosses:
+        before = [keys for queries, keys in level if queries.start <= place < queries.end]
+        assert len(before) <= 1
+        seen += [place for span in before for place in range(span.start, span.end)]
+    return [*seen, *range(own.start, place + 1)]
 
 
-@for_all(st.lists(any_rows, max_size=9), st.integers(1, 60))
+def test_prompts_that_begin_alike_run_that_beginning_once():
+    prompts = [(*range(20), last) for last in (1, 2, 3)]
+    rows = [Encoded(prompt_ids=ids, completion_ids=(7, 8), temperature=1.0) for ids in (*prompts, prompts[0])]
+    assert root_of(rows) == tuple(range(20))
+    assert root_of(rows[:1]) == root_of([rows[0], rows[3]]) == ()
+    assert len(pack_rows(rows, root_of(rows)).tokens_N) == 20 + 3 + 4
+    assert packs([[row] for row in rows], 27) == [[0, 3, 1, 2]]
+    assert packs([[row] for row in rows], 26) == [[0, 3, 1], [2]]
+
+
+@for_all(
+    st.builds(lambda beginning, many: [begun(beginning, rows) for rows in many], beginnings, st.lists(some_rows, max_size=9)),
+    st.integers(1, 60),
+)
 def test_packs_hold_every_item_once_within_the_budget(items, token_budget):
     groups = packs(items, token_budget)
     assert sorted(place for group in groups for place in group) == list(range(len(items)))

@@ -20,7 +20,7 @@ import torch
 from sharpen.errors import DataError
 from sharpen.runtime.attention import ATTENTION
 from sharpen.runtime.budget import Budget, fitting
-from sharpen.runtime.packing import Encoded, num_packed, pack_rows, packs
+from sharpen.runtime.packing import Encoded, num_packed, pack_rows, packs, root_of
 from sharpen.runtime.recompute import recomputed
 from sharpen.runtime.rendering import Renderer
 from sharpen.runtime.token_logps import HEAD_CHUNK, token_logps
@@ -156,7 +156,7 @@ class ForwardPass:
 
     def _packed(self, rows: Sequence[Encoded], device: torch.device) -> torch.Tensor:
         """[M, D] hidden states that predict the scored tokens, or [M, V] logits where the head is the model's own."""
-        pack = pack_rows(rows)
+        pack = pack_rows(rows, root_of(rows))
         output = self._run(
             pack.tokens_N[None].to(device),
             position_ids=pack.positions_N[None].to(device),
@@ -187,8 +187,9 @@ def packs_exactly(model: Any, *, split_head: bool) -> bool:  # Any: as above
     """Whether the model says the same of rows in a pack as of rows alone: not where its attention is its own or over a window."""
     if next(model.parameters()).device.type != "cpu" or model.config._attn_implementation != ATTENTION:
         return False
+    root = (0, 3, 1, 2, 2, 0, 1, 3)
     rows = [
-        Encoded(prompt_ids=prompt, completion_ids=completion, temperature=1.0)
+        Encoded(prompt_ids=(*root, *prompt), completion_ids=completion, temperature=1.0)
         for prompt, completion in (((1, 2, 3), (3, 0, 2, 1)), ((2, 0), (1, 3, 3)), ((1, 2, 3), (0, 2)), ((1, 2, 3), (1,)))
     ]
     alone, packed = (

@@ -14,6 +14,7 @@ import torch
 from sharpen.errors import ModelError
 from sharpen.protocols import Request, Sampling
 from sharpen.runtime.decoding import Decoder
+from sharpen.runtime.packing import common_beginning
 from sharpen.runtime.rendering import Renderer
 from sharpen.runtime.sampler import draw, uniforms
 from sharpen.types import Completion, Segment
@@ -79,7 +80,7 @@ def stream(
         for row, length in zip(rows, lengths, strict=True):
             row.forced = length
     waiting = _neighbours(rows)
-    batch = _Batch(decoder(_common_beginning([row.context for row in waiting])), renderer, sampling, device)
+    batch = _Batch(decoder(common_beginning([row.context for row in waiting])), renderer, sampling, device)
     while waiting or batch.rows:
         taken = _next(waiting, max_rows - len(batch.rows), max_rows)
         if taken:
@@ -108,17 +109,6 @@ def _next(waiting: list[_Row], free: int, max_rows: int) -> list[_Row]:
         return taken
     whole = [row for row in taken if row.context != taken[-1].context]
     return whole if whole or free < max_rows else taken
-
-
-def _common_beginning(contexts: list[tuple[int, ...]]) -> tuple[int, ...]:
-    """The longest beginning of all contexts, shorter than each; nothing for one context alone."""
-    first, last = min(contexts), max(contexts)
-    if first == last:
-        return ()
-    same = 0
-    while same < min(len(first), len(last)) and first[same] == last[same]:
-        same += 1
-    return first[: min(same, min(map(len, contexts)) - 1)]
 
 
 class _Batch:

@@ -1,7 +1,8 @@
-"""Rows as one sequence without padding, in which completions of one prompt share it: P + sum C tokens instead of n (P + C).
+"""Rows as one sequence without padding, in which what rows have in common is there once: P + sum C tokens, not n (P + C).
 
-A *segment* is a run of tokens that sees itself from its start on. A *branch* is a segment that also sees a whole *trunk*: the
-prompt that it goes on from. Trunks come first, then the branches in the order of their trunks, then rows that share no prompt.
+A *segment* is a run of tokens that sees itself from its start on. A segment may also see others whole: everything sees the *root*,
+which all prompts begin with (a template's opening, an instruction), and a *branch* sees its *trunk*, the rest of its prompt. The
+root comes first, then the trunks, then the branches in the order of their trunks, then rows that share no prompt.
 
 Shapes: N tokens of the pack, M scored tokens of all rows.
 """
@@ -13,7 +14,9 @@ from dataclasses import dataclass
 
 import torch
 
-__all__ = ["Encoded", "Pack", "Span", "num_packed", "pack_rows", "packs"]
+__all__ = ["Encoded", "Pack", "Span", "common_beginning", "num_packed", "pack_rows", "packs", "root_of"]
+
+_LEAST_ROOT = 8  # tokens; a shorter common beginning is not worth a part of its own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,21 +50,40 @@ class Pack:
         tokens_N: ids.
         positions_N: each token's position in its own row.
         segments: every segment; together they cover the pack.
-        trunks: the segments that branches go on from.
-        branches: for each trunk the tokens of all its branches.
+        crosses: tokens and the segment before them that they see whole, in levels: a token is in one pair of a level at most.
         read_M: for each scored token, row by row, the place whose hidden state predicts it.
     """
 
     tokens_N: torch.Tensor
     positions_N: torch.Tensor
     segments: tuple[Span, ...]
-    trunks: tuple[Span, ...]
-    branches: tuple[Span, ...]
+    crosses: tuple[tuple[tuple[Span, Span], ...], ...]
     read_M: torch.Tensor
 
 
-def pack_rows(rows: Sequence[Encoded]) -> Pack:
-    """The rows as one pack. A row's last token predicts nothing, and is left out."""
+def common_beginning(contexts: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    """The longest beginning of all contexts, shorter than each; nothing for one context alone.
+
+    >>> common_beginning([(1, 2, 3), (1, 2, 4, 5)]), common_beginning([(1, 2), (1, 2, 3)]), common_beginning([(1, 2), (1, 2)])
+    ((1, 2), (1,), ())
+    """
+    first, last = min(contexts), max(contexts)
+    if first == last:
+        return ()
+    same = 0
+    while same < min(len(first), len(last)) and first[same] == last[same]:
+        same += 1
+    return first[: min(same, min(map(len, contexts)) - 1)]
+
+
+def root_of(rows: Sequence[Encoded]) -> tuple[int, ...]:
+    """What the rows' prompts begin with, where it is worth running once."""
+    root = common_beginning([row.prompt_ids for row in rows])
+    return root if len(root) >= _LEAST_ROOT else ()
+
+
+def pack_rows(rows: Sequence[Encoded], root: tuple[int, ...] = ()) -> Pack:
+    """The rows as one pack, all of whose prompts begin with the root. A row's last token predicts nothing, and is left out."""
     by_prompt: dict[tuple[int, ...], list[int]] = {}
     for place, row in enumerate(rows):
         by_prompt.setdefault(row.prompt_ids, []).append(place)
@@ -79,7 +101,8 @@ def pack_rows(rows: Sequence[Encoded]) -> Pack:
             segments.append(span)
         return span
 
-    trunks = [add(ids, 0) for ids in shared]
+    root_span = add(root, 0)
+    trunks = [add(ids[len(root) :], len(root)) for ids in shared]
     branches = []
     for trunk, (ids, places) in zip(trunks, shared.items(), strict=True):
         begin = len(tokens)
@@ -89,14 +112,14 @@ def pack_rows(rows: Sequence[Encoded]) -> Pack:
         branches.append(Span(begin, len(tokens)))
     for ids, places in by_prompt.items():
         if ids not in shared:
-            whole = add((*ids, *rows[places[0]].completion_ids[:-1]), 0)
-            reads[places[0]] = torch.arange(whole.start + len(ids) - 1, whole.end)
+            whole = add((*ids[len(root) :], *rows[places[0]].completion_ids[:-1]), len(root))
+            reads[places[0]] = torch.arange(whole.start + len(ids) - len(root) - 1, whole.end)
+    levels = [[(Span(root_span.end, len(tokens)), root_span)] if root else [], zip(branches, trunks, strict=True)]
     return Pack(
         tokens_N=torch.tensor(tokens),
         positions_N=torch.cat(positions),
         segments=tuple(segments),
-        trunks=tuple(trunks),
-        branches=tuple(branches),
+        crosses=tuple(level for pairs in levels if (level := tuple(pair for pair in pairs if len(pair[0])))),
         read_M=torch.cat([reads[place] for place in range(len(rows))]),
     )
 
@@ -111,20 +134,21 @@ def packs(items: Sequence[Sequence[Encoded]], token_budget: int) -> list[list[in
     by_prompt: dict[tuple[int, ...], list[int]] = {}
     for place, rows in enumerate(items):
         by_prompt.setdefault(rows[0].prompt_ids, []).append(place)
+    root = len(root_of([row for rows in items for row in rows])) if items else 0
     groups: list[list[int]] = []
     held: set[tuple[int, ...]] = set()
     size = 0
     for place in (place for places in by_prompt.values() for place in places):
         prompts = {row.prompt_ids for row in items[place]}
         own = sum(len(row.completion_ids) - 1 for row in items[place])
-        new = own + sum(map(len, prompts - held))
+        new = own + sum(len(ids) - root for ids in prompts - held)
         if groups and size + new <= token_budget:
             groups[-1].append(place)
             held |= prompts
             size += new
         else:
             groups.append([place])
-            held, size = prompts, own + sum(map(len, prompts))
+            held, size = prompts, root + own + sum(len(ids) - root for ids in prompts)
     return groups
 
 
@@ -135,4 +159,5 @@ def num_packed(rows: Sequence[Encoded]) -> int:
     >>> num_packed([one, one, other])
     9
     """
-    return sum(map(len, {row.prompt_ids for row in rows})) + sum(len(row.completion_ids) - 1 for row in rows)
+    root, prompts = len(root_of(rows)), {row.prompt_ids for row in rows}
+    return root + sum(len(ids) - root for ids in prompts) + sum(len(row.completion_ids) - 1 for row in rows)

@@ -1,8 +1,8 @@
-"""Attention over a pack: every segment sees itself, branches see their trunk too, and nothing is computed twice.
+"""Attention over a pack: segments see themselves and what they go on from, and nothing is computed twice.
 
-A branch's attention is made of two parts, over itself (causal) and over its trunk (whole), which their log-sum-exps put together
-exactly. In the backward pass each part is run with the log-sum-exp of the whole, which gives its share of the gradient. Parts of
-similar lengths run together.
+A token's attention is made of parts, over its own segment (causal), its trunk and the root (whole), which their log-sum-exps put
+together exactly. In the backward pass each part is run with the log-sum-exp of the whole, which gives its share of the gradient.
+Parts of similar lengths run together.
 
 Under bfloat16 the forward pass is worked out in float64, so that its result, rounded to bfloat16, does not depend on the order of
 sums: a token reads the same, to the bit, in a pack and while it is sampled (docs/adr/0009).
@@ -75,32 +75,30 @@ def _taken(values: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
 
 
 class Layout:
-    """Which tokens of a pack see which, as index tensors, made once for all layers."""
+    """Which tokens of a pack see which, as index tensors, made once for all layers.
+
+    Attributes:
+        levels: parts; a token's query is in one part of a level at most, and so is its key. The first level is the segments' own.
+    """
 
     def __init__(self, pack: Pack, device: torch.device) -> None:
         self.size = len(pack.tokens_N)
         own = [(span, span) for span in pack.segments]
-        crosses = [pair for pair in zip(pack.branches, pack.trunks, strict=True) if len(pair[0])]
-        self.own = [_Part(pairs, device, causal=True) for pairs in _similar(own)]
-        self.crosses = [_Part(pairs, device, causal=False) for pairs in _similar(crosses)]
-        self._back: dict[tuple[bool, bool, int, int], torch.Tensor] = {}
+        self.levels = [
+            [_Part(pairs, device, causal=level is own) for pairs in _similar(level)]
+            for level in (own, *map(list, pack.crosses))
+        ]
+        self._back: dict[tuple[int, int, int, bool], torch.Tensor] = {}
 
     def flat(
-        self,
-        pieces: Sequence[torch.Tensor],
-        parts: Sequence[_Part],
-        heads: int,
-        shared: int,
-        *,
-        keys: bool = False,
-        fill: float = 0,
+        self, pieces: Sequence[torch.Tensor], level: int, heads: int, shared: int, *, keys: bool = False, fill: float = 0
     ) -> torch.Tensor:
-        """[N, heads, ...] of what the parts have as [B K, S G, ...] (or [B K, T, ...] of keys); `fill` where none has a token."""
+        """[N, heads, ...] of what a level's parts have as [B K, S G, ...], or [B K, T, ...] of keys; `fill` where none has a token."""
         rest = pieces[0].shape[2:]
         every = torch.cat([*(piece.flatten(0, 1) for piece in pieces), pieces[0].new_full((1, *rest), fill)])
-        which = (keys, parts is self.own, heads, shared)
+        which = (level, heads, shared, keys)
         if which not in self._back:
-            self._back[which] = self._places(parts, heads, shared, keys=keys)
+            self._back[which] = self._places(self.levels[level], heads, shared, keys=keys)
         return every.index_select(0, self._back[which]).view(self.size, heads, *rest)
 
     def _places(self, parts: Sequence[_Part], heads: int, shared: int, *, keys: bool) -> torch.Tensor:
@@ -163,21 +161,21 @@ class _TreeAttention(torch.autograd.Function):
     ) -> torch.Tensor:
         wide, heads, shared = wide_dtype(value.dtype), query.shape[1], key.shape[1]
 
-        def read(parts: Sequence[_Part]) -> tuple[torch.Tensor, torch.Tensor]:
+        def read(level: int) -> tuple[torch.Tensor, torch.Tensor]:
             pieces = []
-            for part in parts:
+            for part in layout.levels[level]:
                 q = part.query_rows(query, shared).to(wide).mul_(scale)
                 k, v = (part.key_rows(values).to(wide) for values in (key, value))
                 pieces.append(attend(q, k, v, part.hidden(shared), groups=heads // shared, causal=part.causal))
             outs, norms = zip(*pieces, strict=True)
-            return layout.flat(outs, parts, heads, shared), layout.flat(norms, parts, heads, shared, fill=float("-inf"))
+            return layout.flat(outs, level, heads, shared), layout.flat(norms, level, heads, shared, fill=float("-inf"))
 
-        out, lse = read(layout.own)
-        if layout.crosses:
-            out, lse = _joined(out, lse, *read(layout.crosses))
+        out, lse = read(0)
+        for level in range(1, len(layout.levels)):
+            out, lse = _joined(out, lse, *read(level))
         if before:
             q = query.to(wide).mul(scale).unflatten(1, (shared, -1)).transpose(0, 1).flatten(1, 2)
-            more = attend(q, *before, None, groups=heads // shared, causal=False)
+            more = attend(q, before[0], before[1], None, groups=heads // shared, causal=False)
             each = (values.unflatten(1, (len(query), -1)).transpose(0, 1).flatten(1, 2) for values in more)
             out, lse = _joined(out, lse, *each)
         out = out.to(value.dtype)
@@ -193,9 +191,9 @@ class _TreeAttention(torch.autograd.Function):
         grad = grads[0].to(lse.dtype)
         delta = (grad * out).sum(-1)
 
-        def shares(parts: Sequence[_Part]) -> list[torch.Tensor]:
+        def shares(level: int) -> list[torch.Tensor]:
             pieces = []
-            for part in parts:
+            for part in layout.levels[level]:
                 of_out, q = (part.query_rows(values, shared).to(lse.dtype) for values in (grad, query))
                 k, v = (part.key_rows(values).to(lse.dtype) for values in (key, value))
                 bound, deltas = (part.query_rows(values, shared) for values in (lse, delta))
@@ -206,13 +204,13 @@ class _TreeAttention(torch.autograd.Function):
                 pieces.append(gradients(of_out, q.mul_(ctx.scale), k, v, part.hidden(shared), bound, deltas, **how))
             of_q, of_k, of_v = zip(*pieces, strict=True)
             return [
-                layout.flat(of_q, parts, heads, shared).mul_(ctx.scale),
-                *(layout.flat(each, parts, shared, shared, keys=True) for each in (of_k, of_v)),
+                layout.flat(of_q, level, heads, shared).mul_(ctx.scale),
+                *(layout.flat(each, level, shared, shared, keys=True) for each in (of_k, of_v)),
             ]
 
-        totals = shares(layout.own)
-        if layout.crosses:
-            totals = [total.add_(more) for total, more in zip(totals, shares(layout.crosses), strict=True)]
+        totals = shares(0)
+        for level in range(1, len(layout.levels)):
+            totals = [total.add_(more) for total, more in zip(totals, shares(level), strict=True)]
         return (*(total.to(given.dtype) for total, given in zip(totals, (query, key, value), strict=True)), None, None, None)
 
 
