@@ -86,8 +86,11 @@ def _plain(value: object) -> object:
         items: Sequence[object] = value  # type: ignore[assignment]  # one of the two
         return list(items) if _PLAIN.issuperset(map(type, items)) else [_plain(item) for item in items]
     if dataclasses.is_dataclass(kind):
-        fields = {name: _plain(getattr(value, name)) for name in _compared(kind)}
-        return {"@": kind.__name__, **fields}
+        plain: dict[str, object] = {"@": kind.__name__}
+        for name in _compared(kind):
+            item = getattr(value, name)
+            plain[name] = item if type(item) in _PLAIN else _plain(item)
+        return plain
     if isinstance(value, (str, int, float)):
         return value
     if isinstance(value, Mapping):

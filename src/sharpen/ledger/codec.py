@@ -200,7 +200,11 @@ def to_plain(value: object) -> object:
         return list(value) if _PLAIN.issuperset(map(type, value)) else [to_plain(item) for item in value]
     if dataclasses.is_dataclass(kind):
         name, fields = _written_as(kind)
-        return {"@": name, **{field: to_plain(getattr(value, field)) for field in fields}}
+        plain: dict[str, object] = {"@": name}
+        for field in fields:
+            item = getattr(value, field)
+            plain[field] = item if type(item) in _PLAIN else to_plain(item)
+        return plain
     if isinstance(value, Mapping):
         return {_escaped(str(key)): to_plain(item) for key, item in value.items()}
     if isinstance(value, (str, int, float)):
@@ -217,7 +221,8 @@ def from_plain(value: Any) -> Any:  # Any: JSON in, values out
     if "@" not in value:
         return {key[1:] if key.startswith("@") else key: from_plain(item) for key, item in value.items()}
     kind = _frozen_class(value["@"])
-    return kind(**{name: from_plain(item) for name, item in value.items() if name != "@"})
+    fields = {name: item if type(item) in _PLAIN else from_plain(item) for name, item in value.items() if name != "@"}
+    return kind(**fields)
 
 
 def _escaped(key: str) -> str:
