@@ -92,7 +92,7 @@ class Session:
                 "input": value.digest,
                 "digest": made.digest,
                 "in": len(value.items),
-                "out": made.count,
+                "out": made.number,
                 "seconds": time.perf_counter() - began,
             }
 

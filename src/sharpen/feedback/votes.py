@@ -139,8 +139,13 @@ class _Voted(NamedTuple):
 
 def _voted(cast: tuple[Ballot, ...], name: str) -> _Voted:
     result = vote(cast)
-    scores: list[Score] = [None if result is None or ballot.answer is None else float(ballot.answer == result.winner) for ballot in cast]
-    signals: dict[str, Score] = {f"{name}_share": result.share if result else None, f"{name}_margin": result.margin if result else None}
+    scores: list[Score] = [
+        None if result is None or ballot.answer is None else float(ballot.answer == result.winner) for ballot in cast
+    ]
+    signals: dict[str, Score] = {
+        f"{name}_share": result.share if result else None,
+        f"{name}_margin": result.margin if result else None,
+    }
     return _Voted(scores, signals)
 
 

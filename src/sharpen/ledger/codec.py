@@ -41,7 +41,7 @@ _SCHEMA = pa.schema(
 class Contents(NamedTuple):
     """What a file holds: how many values, and what identifies them, `digest("content", values)` of their JSON."""
 
-    count: int
+    number: int
     digest: str
 
 

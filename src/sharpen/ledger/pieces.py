@@ -12,7 +12,7 @@ from sharpen.ledger.codec import Piece
 
 __all__ = ["Pieces"]
 
-_KEPT = 1 << 22  # characters of JSON; as values about twice as many bytes
+_KEPT = 1 << 20  # characters of JSON; as values two to three times as many bytes
 
 
 class Pieces:

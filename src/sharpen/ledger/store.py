@@ -122,9 +122,7 @@ class Ledger:
             self._pieces.keep(path, number, piece)
         return self._append(kind, key, value, path, sha256)
 
-    def put_made(
-        self, kind: str, key: str, items: Iterable[object], facts: Callable[[Contents], Mapping[str, Any]]
-    ) -> Entry:
+    def put_made(self, kind: str, key: str, items: Iterable[object], facts: Callable[[Contents], Mapping[str, Any]]) -> Entry:
         """Record values as they are made, a piece in memory at a time, and facts about them; durable when this returns.
 
         Args:

@@ -195,9 +195,7 @@ class _Tally:
     def correctness(self) -> dict[str, float]:
         found: dict[str, float] = {}
         k = 1
-        while rows := [
-            pass_at_k(int(n), int(c), k) for n, c in zip(self.verdicts, self.rights, strict=True) if n >= k
-        ]:
+        while rows := [pass_at_k(int(n), int(c), k) for n, c in zip(self.verdicts, self.rights, strict=True) if n >= k]:
             found[f"pass@{k}"] = fmean(rows)
             k *= 2
         found |= self._means("majority_accuracy", "mean_length_correct", "mean_length_wrong")

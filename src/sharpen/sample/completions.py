@@ -23,9 +23,7 @@ def sampled(
     made = policy.generate(requests, sampling)
     return Lazy(
         len(prompts),
-        lambda place: Group(
-            prompt=prompts[place], completions=tuple(made[place * num_samples : (place + 1) * num_samples])
-        ),
+        lambda place: Group(prompt=prompts[place], completions=tuple(made[place * num_samples : (place + 1) * num_samples])),
     )
 
 

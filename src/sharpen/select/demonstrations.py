@@ -88,7 +88,7 @@ def cap(per_prompt: int, *, prefer: Prefer = "shortest") -> Callable[[Sequence[D
         for place, example in enumerate(examples):
             made = example.row.completion
             answers[example.row.prompt.id].append(
-                _Answer(place=place, index=made.index, id=made.id, num_tokens=len(made.token_ids))
+                _Answer(place=place, sample=made.index, id=made.id, num_tokens=len(made.token_ids))
             )
         kept = sorted(
             answer.place
@@ -104,7 +104,7 @@ class _Answer(NamedTuple):
     """What is read of a demonstration to rank it."""
 
     place: int
-    index: int
+    sample: int
     id: str
     num_tokens: int
 
@@ -112,7 +112,7 @@ class _Answer(NamedTuple):
 def _preferred(answers: list[_Answer], prefer: Prefer, prompt: str, round: Round) -> list[_Answer]:
     if prefer == "first":
         return answers
-    answers = sorted(answers, key=lambda answer: (answer.index, answer.id))
+    answers = sorted(answers, key=lambda answer: (answer.sample, answer.id))
     if prefer == "shortest":
         return sorted(answers, key=lambda answer: answer.num_tokens)
     return [answers[i] for i in round.rng("cap", prompt).permutation(len(answers))]
