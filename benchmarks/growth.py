@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import itertools
 import shutil
 import string
 import tempfile
@@ -139,21 +140,40 @@ def _model_time() -> Iterator[Callable[[], float]]:
     """A function that gives the seconds spent in the model's calls inside the block; calls within calls count once."""
     total, depth = 0.0, 0
 
+    @contextlib.contextmanager
+    def clock() -> Iterator[None]:
+        nonlocal total, depth
+        depth, began = depth + 1, perf_counter()
+        try:
+            yield
+        finally:
+            depth -= 1
+            if not depth:
+                total += perf_counter() - began
+
     def timed(call: Callable[..., Any]) -> Callable[..., Any]:  # Any: methods of several kinds
         @functools.wraps(call)
         def inner(*args: Any, **kwargs: Any) -> Any:  # Any: as above
-            nonlocal total, depth
-            depth, began = depth + 1, perf_counter()
-            try:
+            with clock():
                 return call(*args, **kwargs)
-            finally:
-                depth -= 1
-                if not depth:
-                    total += perf_counter() - began
+
+        return inner
+
+    def timed_stream(call: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:  # Any: as above
+        @functools.wraps(call)
+        def inner(*args: Any, **kwargs: Any) -> Iterator[Any]:  # Any: as above
+            made = call(*args, **kwargs)
+            while True:
+                with clock():  # the model's until it has something to say; what is done with that is the loop's
+                    found = list(itertools.islice(made, 1))
+                if not found:
+                    return
+                yield from found
 
         return inner
 
     with contextlib.ExitStack() as stack:
+        stack.enter_context(mock.patch.object(TorchPolicy, "stream", timed_stream(TorchPolicy.stream)))
         for kind, names in _MODEL_CALLS:
             for name in names:
                 stack.enter_context(mock.patch.object(kind, name, timed(getattr(kind, name))))

@@ -20,6 +20,7 @@ from sharpen.sample import completions, shown_demonstrations, with_demonstration
 from sharpen.select.answers import final_answer
 from sharpen.select.choose import majority
 from sharpen.select.targets import seed_demonstrations
+from sharpen.sequences import flattened
 from sharpen.session import Made, Session
 from sharpen.types import Demonstration, Group, Prompt, Report, Row, Text
 
@@ -85,12 +86,17 @@ def random_demonstrations(step: str, count: int) -> Callable[[Sequence[Group], R
     """`count` of a step's own samples over all rounds, chosen at random, right or wrong."""
 
     def stage(groups: Sequence[Group], round: Round) -> Sequence[Demonstration]:
-        drawn = [group for passed in round.past(step, "groups") for group in passed if isinstance(group, Group)]
-        rows = [Row(prompt=group.prompt, completion=one) for group in drawn for one in group.completions]
-        order = round.rng("placebo").permutation(len(rows))[:count]
-        return [Demonstration(row=rows[place]) for place in order.tolist()]
+        passes = [flattened(groups, _rows) for groups in round.past(step, "groups")]
+        rows = flattened(passes, lambda rows: rows)
+        order = round.rng("placebo").permutation(len(rows))[:count].tolist()
+        drawn = {place: rows[place] for place in sorted(order)}  # read in the order in which they lie on file
+        return [Demonstration(row=drawn[place]) for place in order]
 
     return stage
+
+
+def _rows(group: object) -> list[Row]:
+    return [Row(prompt=group.prompt, completion=one) for one in group.completions] if isinstance(group, Group) else []
 
 
 def _prompts(session: Session) -> None:
@@ -146,8 +152,8 @@ def _self_consistency(session: Session, steps: Sequence[Step[object]]) -> None: 
     """The base's majority answer, with as many samples as the run's own sampled tokens would have paid for, 8 at most."""
     base = evaluate_final(session, session.roles["base"], None)
     answered = max(1, sum(len(completion.token_ids) for completion in base.completions))
-    groups = [group for step in steps for made in session.past.get((step.name, "groups"), []) for group in made.items]
-    spent = sum(len(completion.token_ids) for group in groups for completion in group.completions)
+    passes = [made.items for step in steps for made in session.past.get((step.name, "groups"), [])]
+    spent = sum(len(one.token_ids) for groups in passes for group in groups for one in group.completions)
     samples = min(_MAX_SAMPLES, spent // answered) if spent else _MAX_SAMPLES
     if samples < 2:
         return

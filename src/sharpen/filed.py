@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 
 from sharpen.digest import digest
 from sharpen.errors import DamagedError
-from sharpen.ledger import Ledger
+from sharpen.ledger import Entry, Ledger
 from sharpen.protocols import LivePolicy, Request, Runtime, Sampling, TokenScores
+from sharpen.sequences import Lazy
 from sharpen.types import Completion, Prompt, Row
 
 __all__ = ["FiledPolicy", "Scope"]
@@ -23,6 +24,7 @@ __all__ = ["FiledPolicy", "Scope"]
 T = TypeVar("T")
 
 _SCORE_BLOCK = 512
+_STREAM = 4096  # rows of a stream; its end leaves places empty, and every row of it is in memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,9 +117,9 @@ class FiledPolicy:
         run: Callable[[Sequence[Sequence[T]]], Iterator[tuple[int, Sequence[Any]]]],  # Any: answers of this call's kind
         tokens: Callable[[Sequence[T], Sequence[Any]], int],
         size: int,
-    ) -> list[Any]:
-        """The answers, in order: from file where they are, else made, and each block put on file as soon as it is whole."""
-        blocks = [questions[start : start + size] for start in range(0, len(questions), size)]
+    ) -> Sequence[Any]:  # Any: as above
+        """The answers, in order, on file: where they are not, they are made, and each block is filed as soon as it is whole."""
+        blocks = Lazy(-(-len(questions) // size), lambda number: questions[number * size : (number + 1) * size])
         identity = self.runtime.identity
         keys = [digest(call, self.checkpoint, parameters, [name(one) for one in block], identity) for block in blocks]
         answers = {key: self._on_file(key) for key in keys}
@@ -127,9 +129,10 @@ class FiledPolicy:
         if done:
             self.on_block(done, len(questions), 0)
         made, began = 0, time.perf_counter()
-        for number, found in run([blocks[place] for place in missing]) if missing else ():
-            place, now = missing[number], time.perf_counter()
-            count = tokens(blocks[place], found)
+        asked = Lazy(len(missing), lambda number: blocks[missing[number]])
+        for number, found in run(asked) if missing else ():
+            key, now = keys[missing[number]], time.perf_counter()
+            count = tokens(asked[number], found)
             account = {
                 "call": call,
                 "checkpoint": self.checkpoint,
@@ -140,33 +143,44 @@ class FiledPolicy:
                 "tokens": count,
                 "seconds": now - began,
             }
-            self.ledger.put("block", keys[place], account, found)
-            answers[keys[place]] = list(found)
+            answers[key] = self.ledger.put("block", key, account, found)
             made, done, began = made + count, done + len(found), now
             self.on_block(done, len(questions), made)
-        return [answer for key in keys for answer in answers[key] or ()]
+        return self.ledger.sequence([entry for entry in map(answers.get, keys) if entry is not None])
 
-    def _on_file(self, key: str) -> list[Any] | None:  # Any: as above
+    def _on_file(self, key: str) -> Entry | None:
+        """The block's row, its file found intact."""
         entry = self.ledger.get("block", key)
         if entry is None:
             return None
         try:
-            return self.ledger.items(entry)
+            self.ledger.check(entry)
         except DamagedError:
             return None  # withdrawn and recorded by the ledger; made again now
+        return entry
 
 
 def _streamed(
     policy: LivePolicy, blocks: Sequence[Sequence[Request]], sampling: Sampling
 ) -> Iterator[tuple[int, Sequence[Completion]]]:
-    """Blocks as they become whole, all of whose rows run as one stream."""
+    """Blocks as they become whole, whose rows run as one stream, or as few of bounded length."""
+    at_once = max(1, _STREAM // len(blocks[0]))
+    for start in range(0, len(blocks), at_once):
+        for number, found in _one_stream(policy, blocks[start : start + at_once], sampling):
+            yield start + number, found
+
+
+def _one_stream(
+    policy: LivePolicy, blocks: Sequence[Sequence[Request]], sampling: Sampling
+) -> Iterator[tuple[int, Sequence[Completion]]]:
     owners = [(number, place) for number, block in enumerate(blocks) for place in range(len(block))]
-    found: list[dict[int, Completion]] = [{} for _ in blocks]
+    waiting: dict[int, dict[int, Completion]] = {number: {} for number in range(len(blocks))}
     for position, completion in policy.stream([request for block in blocks for request in block], sampling):
         number, place = owners[position]
-        found[number][place] = completion
-        if len(found[number]) == len(blocks[number]):
-            yield number, [found[number][place] for place in range(len(blocks[number]))]
+        waiting[number][place] = completion
+        if len(waiting[number]) == len(blocks[number]):
+            found = waiting.pop(number)
+            yield number, [found[place] for place in range(len(found))]
 
 
 def _prompt_name(prompt: Prompt) -> object:

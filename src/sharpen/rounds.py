@@ -197,7 +197,9 @@ def _step(session: Session, step: Step[Any], view: View, progress: _Progress) ->
 def _without_held_out(session: Session, prompts: Made, view: View) -> Made:
     """Prompts made during a run that equal a held-out one, or were made from one, are dropped and counted."""
     held_out = session.task.held_out_ids
-    kept = [prompt for prompt in prompts.items if held_out.isdisjoint((prompt.id, *prompt.parents))]
+    known = {prompt.key: prompt for prompt in session.task.train}  # the task's own objects, so that none is held twice
+    found = (known.get(prompt.key, prompt) for prompt in prompts.items)
+    kept = [prompt for prompt in found if held_out.isdisjoint((prompt.id, *prompt.parents))]
     if len(kept) < len(prompts.items):
         count = len(prompts.items) - len(kept)
         message = f"{count} prompts of step {view.step_name!r} equal held-out ones, or were made from them: dropped"

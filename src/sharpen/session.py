@@ -19,8 +19,7 @@ from sharpen.digest import derived_seed, digest
 from sharpen.errors import DamagedError, DivergedError, ModelError
 from sharpen.events import Event, Observer
 from sharpen.filed import FiledPolicy, Scope
-from sharpen.ledger import Ledger
-from sharpen.ledger.codec import to_plain
+from sharpen.ledger import Contents, Ledger
 from sharpen.parts import Part, Step, objective_key
 from sharpen.protocols import LivePolicy, Policy, Runtime
 from sharpen.tasks import Task
@@ -78,25 +77,27 @@ class Session:
         entry = self.ledger.get("stage", key)
         if entry is not None:
             with contextlib.suppress(DamagedError):  # withdrawn and recorded by the ledger; made again below
-                return Made(items=self.ledger.items(entry), digest=entry.value["digest"], key=key)
+                self.ledger.check(entry)
+                return Made(items=self.ledger.sequence([entry]), digest=entry.value["digest"], key=key)
         self.observe(Event(kind="stage", round=view.index, step=view.step_name, stage=part.name))
         began = time.perf_counter()
-        items = list(part(value.items, view))
-        content = digest("content", [to_plain(item) for item in items])
-        facts = {
-            "part": repr(part),
-            "slot": view.slot,
-            "round": view.index,
-            "pass": view.step,
-            "step": view.step_name,
-            "input": value.digest,
-            "digest": content,
-            "in": len(value.items),
-            "out": len(items),
-            "seconds": time.perf_counter() - began,
-        }
-        self.ledger.put("stage", key, facts, items)
-        return Made(items=items, digest=content, key=key)
+
+        def facts(made: Contents) -> Mapping[str, Any]:  # Any: JSON
+            return {
+                "part": repr(part),
+                "slot": view.slot,
+                "round": view.index,
+                "pass": view.step,
+                "step": view.step_name,
+                "input": value.digest,
+                "digest": made.digest,
+                "in": len(value.items),
+                "out": made.number,
+                "seconds": time.perf_counter() - began,
+            }
+
+        entry = self.ledger.put_made("stage", key, part(value.items, view), facts)
+        return Made(items=self.ledger.sequence([entry]), digest=entry.value["digest"], key=key)
 
     def _read_digest(self, name: str) -> object:
         if name == "task":

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from itertools import combinations
 from typing import Literal, get_args
 
+from sharpen.feedback.scored import signalled
 from sharpen.parts import part
 from sharpen.protocols import Round
 from sharpen.types import Group, Score
@@ -63,7 +64,7 @@ def consistency(
         if over == "groups":
             known = [value for value in found if value is not None]
             found = [math.fsum(known) / len(known) if known else None] * len(found)
-        return [group.with_signals(**{name: value}) for group, value in zip(groups, found, strict=True)]
+        return signalled(groups, [{name: value} for value in found])
 
     return stage
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from sharpen.feedback.scored import scored
 from sharpen.parts import part
 from sharpen.protocols import Round
+from sharpen.sequences import flattened
 from sharpen.types import Group, Row
 
 __all__ = ["implicit_reward"]
@@ -28,14 +30,17 @@ def implicit_reward(
 
     def stage(groups: Sequence[Group], round: Round) -> Sequence[Group]:
         policy, reference = round.policy(role), round.policy(against)
-        rows = [Row(prompt=group.prompt, completion=completion) for group in groups for completion in group.completions]
-        ours = [scores.logprobs for scores in policy.score(rows)]
+        rows = flattened(groups, _rows)
+        ours = policy.score(rows)
         if policy.checkpoint == reference.checkpoint:
-            rewards = [sum(column) / len(column) for column in ours]
+            rewards = [sum(scores.logprobs) / len(scores.logprobs) for scores in ours]
         else:
-            theirs = [scores.logprobs for scores in reference.score(rows)]
-            rewards = [sum(one) - sum(other) for one, other in zip(ours, theirs, strict=True)]
-        values = iter(rewards)
-        return [group.with_scores(**{name: [next(values) for _ in group.completions]}) for group in groups]
+            theirs = reference.score(rows)
+            rewards = [sum(one.logprobs) - sum(other.logprobs) for one, other in zip(ours, theirs, strict=True)]
+        return scored(groups, name, rewards)
 
     return stage
+
+
+def _rows(group: Group) -> list[Row]:
+    return [Row(prompt=group.prompt, completion=completion) for completion in group.completions]

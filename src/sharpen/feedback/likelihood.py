@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from sharpen.feedback.votes import mean_logprob
 from sharpen.parts import part
 from sharpen.protocols import Round
+from sharpen.sequences import mapped
 from sharpen.types import Group
 
 __all__ = ["mean_logprob_score"]
@@ -21,6 +22,6 @@ def mean_logprob_score(*, name: str = "likelihood") -> Callable[[Sequence[Group]
     """
 
     def stage(groups: Sequence[Group], round: Round) -> Sequence[Group]:
-        return [group.with_scores(**{name: [mean_logprob(one) for one in group.completions]}) for group in groups]
+        return mapped(lambda group: group.with_scores(**{name: [mean_logprob(one) for one in group.completions]}), groups)
 
     return stage

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from sharpen.errors import VerifierError
+from sharpen.feedback.scored import scored
 from sharpen.parts import part
 from sharpen.protocols import Round, Verifier
-from sharpen.types import Group
+from sharpen.sequences import flattened
+from sharpen.types import Completion, Group, Prompt
 from sharpen.verifiers import VerifierPool
 
 __all__ = ["verify"]
@@ -29,7 +31,7 @@ def verify(
     """
 
     def stage(groups: Sequence[Group], round: Round) -> Sequence[Group]:
-        pairs = [(group.prompt, completion) for group in groups for completion in group.completions]
+        pairs = flattened(groups, _pairs)
         with VerifierPool(verifier) as pool:
             found = pool.verify(pairs)
         silent = [verdict for verdict in found if verdict.score is None]
@@ -39,7 +41,10 @@ def verify(
                 f"verifier {verifier!r} abstained on {len(silent)} of {len(pairs)} completions ({'; '.join(reasons)}), more than "
                 f"the {max_abstain:.0%} allowed; mend it, or see `sharpen audit-verifier`"
             )
-        scores = iter([verdict.score for verdict in found])
-        return [group.with_scores(**{name: [next(scores) for _ in group.completions]}) for group in groups]
+        return scored(groups, name, [verdict.score for verdict in found])
 
     return stage
+
+
+def _pairs(group: Group) -> list[tuple[Prompt, Completion]]:
+    return [(group.prompt, completion) for completion in group.completions]

@@ -6,10 +6,12 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from sharpen.feedback.scored import scored, signalled
 from sharpen.parts import part
 from sharpen.protocols import Round
-from sharpen.types import Completion, Group
+from sharpen.types import Completion, Group, Score
 
 __all__ = ["Ballot", "Vote", "ballots", "mean_logprob", "vote", "votes"]
 
@@ -122,16 +124,29 @@ def votes(
     """
 
     def stage(groups: Sequence[Group], round: Round) -> Sequence[Group]:
-        return [_voted(group, ballots(group, key, weights), name) for group in groups]
+        found = [_voted(ballots(group, key, weights), name) for group in groups]
+        return signalled(scored(groups, name, [score for one in found for score in one.scores]), [one.signals for one in found])
 
     return stage
 
 
-def _voted(group: Group, cast: tuple[Ballot, ...], name: str) -> Group:
+class _Voted(NamedTuple):
+    """What a group's election adds to it."""
+
+    scores: list[Score]
+    signals: dict[str, Score]
+
+
+def _voted(cast: tuple[Ballot, ...], name: str) -> _Voted:
     result = vote(cast)
-    scores = [None if result is None or ballot.answer is None else float(ballot.answer == result.winner) for ballot in cast]
-    signals = {f"{name}_share": result.share if result else None, f"{name}_margin": result.margin if result else None}
-    return group.with_scores(**{name: scores}).with_signals(**signals)
+    scores: list[Score] = [
+        None if result is None or ballot.answer is None else float(ballot.answer == result.winner) for ballot in cast
+    ]
+    signals: dict[str, Score] = {
+        f"{name}_share": result.share if result else None,
+        f"{name}_margin": result.margin if result else None,
+    }
+    return _Voted(scores, signals)
 
 
 def _rank(cast: Sequence[Ballot]) -> tuple[float, int]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from sharpen.errors import CapacityError, DamagedError, LedgerError
 
 __all__ = [
+    "Draft",
     "file_digest",
     "folder_digest",
     "make_folder",
@@ -34,6 +35,42 @@ _TEMPORARY = ".writing-"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
+class Draft:
+    """A file in the making, under a temporary name in a folder that exists, until `finish`.
+
+    Every method raises CapacityError where the disk is full, and LedgerError where it refuses to write.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._temporary = path.with_name(f"{_TEMPORARY}{path.name}")
+        self._hash = hashlib.sha256()
+        with world_errors(path):
+            self._file = self._temporary.open("wb")
+
+    def write(self, content: bytes) -> None:
+        """Add to the end."""
+        self._hash.update(content)
+        with world_errors(self._path):
+            self._file.write(content)
+
+    def finish(self) -> str:
+        """Give the file its name; its SHA-256 as hex digits. It survives a power cut once this returns."""
+        with world_errors(self._path):
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            move(self._temporary, self._path)
+        return self._hash.hexdigest()
+
+    def discard(self) -> None:
+        """Close and delete what was written, as far as the disk lets us; the next opening deletes what is left."""
+        with contextlib.suppress(OSError):
+            self._file.close()
+        with contextlib.suppress(OSError):
+            self._temporary.unlink(missing_ok=True)
+
+
 def write_file(path: Path, content: bytes) -> str:
     """Write a file that survives a power cut once this returns; its SHA-256 as hex digits.
 
@@ -43,14 +80,13 @@ def write_file(path: Path, content: bytes) -> str:
         CapacityError: the disk is full.
         LedgerError: the disk refuses to write.
     """
-    with world_errors(path):
-        temporary = path.with_name(f"{_TEMPORARY}{path.name}")
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        move(temporary, path)
-    return hashlib.sha256(content).hexdigest()
+    draft = Draft(path)
+    try:
+        draft.write(content)
+        return draft.finish()
+    except BaseException:
+        draft.discard()
+        raise
 
 
 def write_folder(path: Path, fill: Callable[[Path], None]) -> str:

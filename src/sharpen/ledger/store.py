@@ -11,16 +11,21 @@ import contextlib
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from sharpen.errors import CapacityError, DamagedError, LedgerError
 from sharpen.ledger import codec, files
+from sharpen.ledger.codec import Contents, Piece
 from sharpen.ledger.database import DATABASE, DamagedDatabaseError, check_format, has_log, reading
 from sharpen.ledger.lock import locked
+from sharpen.ledger.pieces import Pieces
 from sharpen.ledger.rows import Entry, Rows, read_head, read_rows
 from sharpen.ledger.salvage import finish_salvage, salvage
+from sharpen.sequences import Lazy
 
 __all__ = ["Entry", "Ledger"]
 
@@ -56,6 +61,7 @@ class Ledger:
         self._dropped: set[str] = set()
         self._rows: Rows | None = None
         self._lock: int | None = None
+        self._pieces = Pieces(folder)
         if read_only:
             try:
                 self._remember_all(_read(folder))
@@ -107,11 +113,42 @@ class Ledger:
         """
         if items is None:
             return self._append(kind, key, value, None, None)
-        content = codec.encode(items)
+        encoder = codec.Encoder()
+        pieces = list(encoder.pieces(items))
         with self._writing():
             path = self._free_path(kind, key, ".parquet")
-            sha256 = files.write_file(self.folder / path, content)
+            sha256 = files.write_file(self.folder / path, encoder.taken())
+        for number, piece in enumerate(pieces):
+            self._pieces.keep(path, number, piece)
         return self._append(kind, key, value, path, sha256)
+
+    def put_made(self, kind: str, key: str, items: Iterable[object], facts: Callable[[Contents], Mapping[str, Any]]) -> Entry:
+        """Record values as they are made, a piece in memory at a time, and facts about them; durable when this returns.
+
+        Args:
+            items: asked for one after the other; other rows may be recorded meanwhile. What they raise leaves no row.
+            facts: the row's, once all values are known.
+
+        Raises:
+            CapacityError: the disk is full; nothing was recorded.
+            LedgerError: the disk refuses to write, or refused before; nothing was recorded.
+        """
+        encoder = codec.Encoder()
+        with self._writing():
+            path = self._free_path(kind, key, ".parquet")
+            draft = files.Draft(self.folder / path)
+        try:
+            for number, piece in enumerate(encoder.pieces(items)):
+                self._pieces.keep(path, number, piece)
+                with self._writing():
+                    draft.write(encoder.taken())
+            with self._writing():
+                draft.write(encoder.taken())
+                sha256 = draft.finish()
+        except BaseException:
+            draft.discard()
+            raise
+        return self._append(kind, key, facts(encoder.contents), path, sha256)
 
     def put_folder(self, kind: str, key: str, value: Mapping[str, Any], fill: Callable[[Path], None]) -> Entry:
         """Record a folder that `fill` writes, as a whole.
@@ -132,15 +169,55 @@ class Ledger:
             DamagedError: the file is gone, does not match its checksum, or holds what this version cannot read. The row is withdrawn
                 and a note recorded, so the same command makes it again.
         """
-        assert entry.path is not None
+        return [value for piece in self._pieces_of(entry) for value in piece.values]
+
+    def check(self, entry: Entry) -> None:
+        """Read a row's Parquet file to its end, a piece in memory at a time.
+
+        Raises:
+            DamagedError: as in `items`.
+        """
+        for number, piece in enumerate(self._pieces_of(entry)):
+            self._pieces.keep(str(entry.path), number, piece)
+
+    def sequence(self, entries: Sequence[Entry]) -> Sequence[Any]:  # Any: whatever was put
+        """The values of these rows' files, one row's after another's, read from disk when they are asked for.
+
+        What another process wrote is checked before (`check`). A file that is lost or changed after that raises DamagedError when it
+        is asked for, and its row is withdrawn.
+        """
+        places = [(entry, number, length) for entry in entries for number, length in enumerate(self._lengths(entry))]
+        ends = list(accumulate(length for _, _, length in places))
+
+        def value(place: int) -> Any:  # Any: as above
+            at = bisect_right(ends, place)
+            entry, number, length = places[at]
+            try:
+                values = self._pieces.values(str(entry.path), number)
+            except DamagedError as error:
+                raise self._damaged(entry, f"cannot be read any more ({error})") from error
+            return values[place - ends[at] + length]
+
+        return Lazy(ends[-1] if ends else 0, value)
+
+    def _lengths(self, entry: Entry) -> Sequence[int]:
         try:
-            content = (self.folder / entry.path).read_bytes()
+            return self._pieces.lengths(str(entry.path))
+        except DamagedError as error:
+            raise self._damaged(entry, f"cannot be read any more ({error})") from error
+
+    def _pieces_of(self, entry: Entry) -> Iterator[Piece]:
+        assert entry.path is not None
+        path = self.folder / entry.path
+        try:
+            with path.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             raise self._damaged(entry, f"cannot be read ({error.strerror})") from error
-        if hashlib.sha256(content).hexdigest() != entry.sha256:
+        if found != entry.sha256:
             raise self._damaged(entry, "does not match its checksum")
         try:
-            return codec.decode(content)
+            yield from codec.pieces_of(str(path))
         except DamagedError as error:
             raise self._damaged(entry, f"holds what this version cannot read ({error})") from error
 

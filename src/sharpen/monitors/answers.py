@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 
 from sharpen.types import Completion
 
-__all__ = ["answer_entropy", "answer_statistics", "answer_text", "num_tokens", "stop_rate"]
+__all__ = ["answer_entropy", "answer_statistics", "answer_text", "ended", "num_tokens", "stop_rate"]
 
 
 def answer_text(completion: Completion) -> str:
@@ -66,7 +66,12 @@ def answer_statistics(
 
 def stop_rate(completions: Sequence[Completion]) -> float:
     """Share of answers that end by themselves."""
-    return sum(completion.finish in ("stop", "given") for completion in completions) / len(completions)
+    return sum(map(ended, completions)) / len(completions)
+
+
+def ended(completion: Completion) -> bool:
+    """Whether an answer ends by itself."""
+    return completion.finish in ("stop", "given")
 
 
 def num_tokens(completions: Sequence[Completion]) -> int:

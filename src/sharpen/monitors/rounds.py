@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from array import array
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import combinations
 from statistics import fmean
 
-from sharpen.monitors.answers import answer_entropy, answer_text, num_tokens, stop_rate
+from sharpen.monitors.answers import answer_entropy, answer_text, ended, num_tokens
 from sharpen.stats import pass_at_k
 from sharpen.types import Completion, Group
 
@@ -51,20 +53,19 @@ def round_monitors(
     Raises:
         ValueError: a group lacks that score.
     """
-    groups = [group for group in groups if group.completions]
-    if not groups:
+    tally = _Tally(reward=reward, key=key or answer_text, kept=kept)
+    for group in groups:
+        if group.completions:
+            tally.add(group)
+    if not tally.sizes:
         return {}
-    key = key or answer_text
-    found = dict(_answers(groups, key))
-    right = None
+    found = tally.answers()
     if reward is not None:
-        found |= _rewards(groups, reward)
-        right = _correct(groups, reward)
-        if right is not None:
-            found |= _correctness(groups, right, key)
-    chosen = right if kept is None else [[completion.id in kept for completion in group.completions] for group in groups]
-    if chosen is not None:
-        found |= _selection(groups, chosen, key, seen)
+        found |= tally.rewards()
+        if tally.correct_or_not:
+            found |= tally.correctness()
+    if kept is not None or (reward is not None and tally.correct_or_not):
+        found |= tally.selection(seen)
     return found
 
 
@@ -85,41 +86,12 @@ def _answer_key(group: Group, completion: Completion, key: Key) -> str:
     return f"{group.prompt.id} {key(completion)}"
 
 
-def _answers(groups: Sequence[Group], key: Key) -> Iterator[tuple[str, float]]:
-    completions = [completion for group in groups for completion in group.completions]
-    answers = [[key(completion) for completion in group.completions] for group in groups]
-    shares = [max(Counter(row).values()) / len(row) for row in answers]
-    yield "distinct_answers", fmean(len(set(row)) for row in answers)
-    yield "answer_entropy", fmean(answer_entropy(row) for row in answers)
-    yield "majority_share", fmean(shares)
-    yield "coverage", fmean(1 / share for share in shares)
-    distances = [fmean(_distances(group)) for group in groups if len(group.completions) > 1]
-    if distances:
-        yield "pair_distance", fmean(distances)
-    yield "mean_length", num_tokens(completions) / len(completions)
-    yield "stop_rate", stop_rate(completions)
-    yield "truncation_rate", sum(completion.finish == "length" for completion in completions) / len(completions)
-
-
 def _distances(group: Group) -> Iterator[float]:
     bags = [Counter(zip((-1, *c.token_ids), (*c.token_ids, -1), strict=True)) for c in group.completions]
     for n, (a, b) in enumerate(combinations(bags, 2)):
         if n == MAX_PAIRS:
             return
         yield 1 - 2 * (a & b).total() / (a.total() + b.total())
-
-
-def _rewards(groups: Sequence[Group], reward: str) -> Mapping[str, float]:
-    rows = [[score for score in group.score(reward) if score is not None] for group in groups]
-    num_scores, num_known = sum(len(group.completions) for group in groups), sum(map(len, rows))
-    found = {"abstain_rate": 1 - num_known / num_scores}
-    if num_known:
-        found["reward_mean"] = fmean(score for row in rows for score in row)
-        found["reward_spread"] = fmean(abs(score - fmean(row)) for row in rows if row for score in row)
-    rows = [row for row in rows if len(row) > 1]
-    if rows:
-        found["effective_group_rate"] = fmean(max(row) - min(row) > EQUAL for row in rows)
-    return found
 
 
 def _correct(groups: Sequence[Group], reward: str) -> list[list[bool | None]] | None:
@@ -129,49 +101,114 @@ def _correct(groups: Sequence[Group], reward: str) -> list[list[bool | None]] | 
     return [[None if score is None else score >= CORRECT for score in row] for row in rows]
 
 
-def _correctness(groups: Sequence[Group], right: Sequence[Sequence[bool | None]], key: Key) -> Mapping[str, float]:
-    found: dict[str, float] = {}
-    counts = [(sum(verdict is not None for verdict in row), sum(verdict is True for verdict in row)) for row in right]
-    k = 1
-    while rows := [pass_at_k(n, c, k) for n, c in counts if n >= k]:
-        found[f"pass@{k}"] = fmean(rows)
-        k *= 2
-    majority, distinct, correct = [], 0, 0
-    lengths: dict[bool, list[int]] = {True: [], False: []}
-    for group, row in zip(groups, right, strict=True):
-        known = [(key(c), verdict) for c, verdict in zip(group.completions, row, strict=True) if verdict is not None]
+def _numbers() -> array[float]:
+    return array("d")
+
+
+@dataclass(kw_only=True)
+class _Tally:
+    """Of each group a few numbers, so that the groups are read once and none of them is held.
+
+    Attributes:
+        columns: by figure, one number a group where it has one; figures are their means.
+        sizes: completions, by group.
+        verdicts, rights: completions with a verdict, and those that are right, by group.
+        chosen: completions that were kept (or are right), by group.
+        correct_or_not: whether all rewards so far lie in [0, 1].
+    """
+
+    reward: str | None
+    key: Key
+    kept: Collection[str] | None
+    columns: defaultdict[str, array[float]] = field(default_factory=lambda: defaultdict(_numbers))
+    sizes: array[float] = field(default_factory=_numbers)
+    verdicts: array[float] = field(default_factory=_numbers)
+    rights: array[float] = field(default_factory=_numbers)
+    chosen: array[float] = field(default_factory=_numbers)
+    counts: Counter[str] = field(default_factory=Counter)
+    kept_answers: set[str] = field(default_factory=set)
+    correct_or_not: bool = True
+
+    def add(self, group: Group) -> None:
+        """Count a group, which has completions."""
+        answers = [self.key(completion) for completion in group.completions]
+        share = max(Counter(answers).values()) / len(answers)
+        self.sizes.append(len(answers))
+        self.columns["distinct_answers"].append(len(set(answers)))
+        self.columns["answer_entropy"].append(answer_entropy(answers))
+        self.columns["majority_share"].append(share)
+        self.columns["coverage"].append(1 / share)
+        if len(answers) > 1:
+            self.columns["pair_distance"].append(fmean(_distances(group)))
+        self.counts["tokens"] += num_tokens(group.completions)
+        self.counts["stopped"] += sum(ended(completion) for completion in group.completions)
+        self.counts["cut"] += sum(completion.finish == "length" for completion in group.completions)
+        right: list[bool | None] = [None] * len(answers)
+        if self.reward is not None:
+            scores = group.score(self.reward)
+            self._add_rewards([score for score in scores if score is not None])
+            right = [None if score is None else score >= CORRECT for score in scores]
+            self._add_verdicts(group, answers, right)
+        flags = right if self.kept is None else [completion.id in self.kept for completion in group.completions]
+        self.chosen.append(sum(flag is True for flag in flags))
+        self.kept_answers.update(
+            _answer_key(group, completion, self.key) for completion, flag in zip(group.completions, flags, strict=True) if flag
+        )
+
+    def _add_rewards(self, known: Sequence[float]) -> None:
+        self.columns["reward_mean"].extend(known)
+        if known:
+            mean = fmean(known)
+            self.columns["reward_spread"].extend(abs(score - mean) for score in known)
+        if len(known) > 1:
+            self.columns["effective_group_rate"].append(max(known) - min(known) > EQUAL)
+        self.correct_or_not &= all(0.0 <= score <= 1.0 for score in known)
+
+    def _add_verdicts(self, group: Group, answers: Sequence[str], right: Sequence[bool | None]) -> None:
+        known = [(answer, verdict) for answer, verdict in zip(answers, right, strict=True) if verdict is not None]
+        self.verdicts.append(len(known))
+        self.rights.append(sum(verdict for _, verdict in known))
         if known:
             winner = Counter(answer for answer, _ in known).most_common(1)[0][0]
-            majority.append(fmean(verdict for answer, verdict in known if answer == winner))
-        distinct += len({answer for answer, verdict in known if verdict})
-        correct += sum(verdict for _, verdict in known)
-        for completion, verdict in zip(group.completions, row, strict=True):
+            self.columns["majority_accuracy"].append(fmean(verdict for answer, verdict in known if answer == winner))
+        self.counts["distinct_correct"] += len({answer for answer, verdict in known if verdict})
+        for completion, verdict in zip(group.completions, right, strict=True):
             if verdict is not None:
-                lengths[verdict].append(len(completion.token_ids))
-    found |= {"majority_accuracy": fmean(majority)} if majority else {}
-    found |= {"distinct_correct": distinct / correct} if correct else {}
-    found |= {"mean_length_correct": fmean(lengths[True])} if lengths[True] else {}
-    found |= {"mean_length_wrong": fmean(lengths[False])} if lengths[False] else {}
-    return found
+                name = "mean_length_correct" if verdict else "mean_length_wrong"
+                self.columns[name].append(len(completion.token_ids))
 
+    def _means(self, *names: str) -> dict[str, float]:
+        return {name: fmean(self.columns[name]) for name in names if self.columns[name]}
 
-def _selection(
-    groups: Sequence[Group], chosen: Sequence[Sequence[bool | None]], key: Key, seen: Collection[str]
-) -> Mapping[str, float]:
-    numbers = sorted(sum(flag is True for flag in row) for row in chosen)
-    total, count = sum(numbers), len(numbers)
-    found = {
-        "yield": total / sum(len(group.completions) for group in groups),
-        "barren_prompts": sum(number == 0 for number in numbers) / count,
-    }
-    if total:
-        ranks = range(1 - count, count, 2)  # Gini = sum of (2 i - n - 1) x_i / (n sum x), i from 1, x sorted
-        found["kept_gini"] = sum(rank * number for rank, number in zip(ranks, numbers, strict=True)) / (count * total)
-        answers = {
-            _answer_key(group, completion, key)
-            for group, row in zip(groups, chosen, strict=True)
-            for completion, flag in zip(group.completions, row, strict=True)
-            if flag
-        }
-        found["novelty"] = sum(answer not in seen for answer in answers) / len(answers)
-    return found
+    def answers(self) -> dict[str, float]:
+        total = sum(self.sizes)
+        found = self._means("distinct_answers", "answer_entropy", "majority_share", "coverage", "pair_distance")
+        found["mean_length"] = self.counts["tokens"] / total
+        found["stop_rate"] = self.counts["stopped"] / total
+        found["truncation_rate"] = self.counts["cut"] / total
+        return found
+
+    def rewards(self) -> dict[str, float]:
+        abstained = {"abstain_rate": 1 - len(self.columns["reward_mean"]) / sum(self.sizes)}
+        return abstained | self._means("reward_mean", "reward_spread", "effective_group_rate")
+
+    def correctness(self) -> dict[str, float]:
+        found: dict[str, float] = {}
+        k = 1
+        while rows := [pass_at_k(int(n), int(c), k) for n, c in zip(self.verdicts, self.rights, strict=True) if n >= k]:
+            found[f"pass@{k}"] = fmean(rows)
+            k *= 2
+        found |= self._means("majority_accuracy", "mean_length_correct", "mean_length_wrong")
+        if total := sum(self.rights):
+            found["distinct_correct"] = self.counts["distinct_correct"] / total
+        return found
+
+    def selection(self, seen: Collection[str]) -> dict[str, float]:
+        numbers = sorted(self.chosen)
+        total, count = sum(numbers), len(numbers)
+        found = {"yield": total / sum(self.sizes), "barren_prompts": sum(number == 0 for number in numbers) / count}
+        if total:
+            ranks = range(1 - count, count, 2)  # Gini = sum of (2 i - n - 1) x_i / (n sum x), i from 1, x sorted
+            found["kept_gini"] = sum(rank * number for rank, number in zip(ranks, numbers, strict=True)) / (count * total)
+            found["novelty"] = sum(answer not in seen for answer in self.kept_answers) / len(self.kept_answers)
+        return found

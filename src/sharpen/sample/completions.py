@@ -5,10 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from sharpen.parts import part
-from sharpen.protocols import Request, Round, Sampling
+from sharpen.protocols import Policy, Request, Round, Sampling
+from sharpen.sequences import Lazy
 from sharpen.types import Group, Prompt
 
-__all__ = ["completions"]
+__all__ = ["completions", "sampled"]
+
+
+def sampled(
+    prompts: Sequence[Prompt], asked: Sequence[Prompt], num_samples: int, sampling: Sampling, policy: Policy, seed: int
+) -> Sequence[Group]:
+    """A group of `num_samples` completions for each prompt, sampled under the prompt as it is asked."""
+    requests = Lazy(
+        len(asked) * num_samples,
+        lambda place: Request(prompt=asked[place // num_samples], index=place % num_samples, seed=seed),
+    )
+    made = policy.generate(requests, sampling)
+    return Lazy(
+        len(prompts),
+        lambda place: Group(prompt=prompts[place], completions=tuple(made[place * num_samples : (place + 1) * num_samples])),
+    )
 
 
 @part(reads=("{role}",), needs=("generate",))
@@ -43,11 +59,6 @@ def completions(
         sampling = Sampling(
             temperature=temperature, top_p=top_p, top_k=top_k, max_new_tokens=max_new_tokens or round.max_new_tokens
         )
-        requests = [Request(prompt=prompt, index=index, seed=round.seed) for prompt in prompts for index in range(num_samples)]
-        made = round.policy(role).generate(requests, sampling)
-        return [
-            Group(prompt=prompt, completions=tuple(made[place * num_samples : (place + 1) * num_samples]))
-            for place, prompt in enumerate(prompts)
-        ]
+        return sampled(prompts, prompts, num_samples, sampling, policy=round.policy(role), seed=round.seed)
 
     return stage

@@ -6,7 +6,9 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 from sharpen.parts import part
-from sharpen.protocols import Request, Round, Sampling
+from sharpen.protocols import Round, Sampling
+from sharpen.sample.completions import sampled
+from sharpen.sequences import mapped
 from sharpen.tasks import Task
 from sharpen.types import Completion, Demonstration, Group, Message, Prompt, Row, Text
 
@@ -91,15 +93,7 @@ def demonstrated_completions(
     def stage(prompts: Sequence[Prompt], round: Round) -> Sequence[Group]:
         shown = shown_demonstrations(round.task, num_demonstrations) if round.index < rounds else ()
         sampling = Sampling(temperature=temperature, max_new_tokens=round.max_new_tokens)
-        requests = [
-            Request(prompt=with_demonstrations(prompt, shown), index=index, seed=round.seed)
-            for prompt in prompts
-            for index in range(num_samples)
-        ]
-        made = round.policy(role).generate(requests, sampling)
-        return [
-            Group(prompt=prompt, completions=tuple(made[place * num_samples : (place + 1) * num_samples]))
-            for place, prompt in enumerate(prompts)
-        ]
+        asked = mapped(lambda prompt: with_demonstrations(prompt, shown), prompts)
+        return sampled(prompts, asked, num_samples, sampling, policy=round.policy(role), seed=round.seed)
 
     return stage

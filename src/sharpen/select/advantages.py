@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 from sharpen.parts import part
 from sharpen.protocols import Round
+from sharpen.sequences import flattened
 from sharpen.types import Group, Rollout, Row, Score
 
 __all__ = ["advantages", "rollouts"]
@@ -78,7 +79,7 @@ def rollouts(
     _check(baseline, scale)
 
     def stage(groups: Sequence[Group], round: Round) -> Sequence[Rollout]:
-        return [rollout for group in groups for rollout in _rollouts(group, by, baseline, scale)]
+        return flattened(groups, lambda group: _rollouts(group, by, baseline, scale))
 
     return stage
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import NamedTuple
 
 from sharpen.feedback.votes import ballots, mean_logprob, vote
 from sharpen.parts import part
 from sharpen.protocols import Round, Verifier
 from sharpen.select.answers import Reader
-from sharpen.types import Completion, Group
+from sharpen.sequences import Lazy
+from sharpen.types import Completion, Group, Score
 
 __all__ = ["best", "majority"]
 
@@ -34,10 +36,13 @@ def majority(
         ValueError: when it runs, a group has no completions, a weight is negative, or no stage has written that score.
     """
 
-    def stage(groups: Sequence[Group], round: Round) -> Sequence[Group]:
+    def choice(group: Group) -> _Choice:
         if not isinstance(verifier, Reader):
-            return [_majority(group, key, weights) for group in groups]
-        return [_majority(group, functools.partial(verifier.answer, group.prompt), weights) for group in groups]
+            return _majority(group, key, weights)
+        return _majority(group, functools.partial(verifier.answer, group.prompt), weights)
+
+    def stage(groups: Sequence[Group], round: Round) -> Sequence[Group]:
+        return _reduced(groups, [choice(group) for group in groups])
 
     return stage
 
@@ -56,29 +61,35 @@ def best(by: str = "reward") -> Callable[[Sequence[Group], Round], Sequence[Grou
     """
 
     def stage(groups: Sequence[Group], round: Round) -> Sequence[Group]:
-        return [_best(group, by) for group in groups]
+        return _reduced(groups, [_best(group, by) for group in groups])
 
     return stage
 
 
-def _majority(group: Group, key: Callable[[Completion], Hashable | None], weights: str | None) -> Group:
+class _Choice(NamedTuple):
+    """The completion that a group is reduced to, by its place, and the signals that the group gets."""
+
+    place: int
+    signals: Mapping[str, Score]
+
+
+def _majority(group: Group, key: Callable[[Completion], Hashable | None], weights: str | None) -> _Choice:
     cast = ballots(group, key, weights)
     result = vote(cast)
     places = [
         place for place, ballot in enumerate(cast) if result is None or (ballot.answer == result.winner and ballot.weight)
     ]
-    chosen = _likeliest(group, places)
     share, margin = (None, None) if result is None else (result.share, result.margin)
-    return chosen.with_signals(vote_share=share, vote_margin=margin)
+    return _Choice(_likeliest(group, places), {"vote_share": share, "vote_margin": margin})
 
 
-def _best(group: Group, by: str) -> Group:
+def _best(group: Group, by: str) -> _Choice:
     scores = group.score(by)
     top = max((score for score in scores if score is not None), default=None)
-    return _likeliest(group, [place for place, score in enumerate(scores) if score == top])
+    return _Choice(_likeliest(group, [place for place, score in enumerate(scores) if score == top]), {})
 
 
-def _likeliest(group: Group, places: Sequence[int]) -> Group:
+def _likeliest(group: Group, places: Sequence[int]) -> int:
     if not places:
         raise ValueError(
             f"prompt {group.prompt.tags.get('id', group.prompt.id)!r} has no completions to choose from; sample at least one"
@@ -89,10 +100,18 @@ def _likeliest(group: Group, places: Sequence[int]) -> Group:
         confidence = mean_logprob(completion)
         return (math.inf if confidence is None else -confidence, completion.index, completion.id)
 
-    place = min(places, key=rank)
-    return dataclasses.replace(
-        group,
-        completions=(group.completions[place],),
-        scores={name: (column[place],) for name, column in group.scores.items()},
-        token_scores={name: (column[place],) for name, column in group.token_scores.items()},
-    )
+    return min(places, key=rank)
+
+
+def _reduced(groups: Sequence[Group], choices: Sequence[_Choice]) -> Sequence[Group]:
+    def group_of(number: int) -> Group:
+        group, (place, signals) = groups[number], choices[number]
+        return dataclasses.replace(
+            group,
+            completions=(group.completions[place],),
+            scores={name: (column[place],) for name, column in group.scores.items()},
+            token_scores={name: (column[place],) for name, column in group.token_scores.items()},
+            signals={**group.signals, **signals},
+        )
+
+    return Lazy(len(groups), group_of)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 from sharpen.parts import part
 from sharpen.protocols import Round
 from sharpen.select.keys import text
+from sharpen.sequences import flattened, mapped
 from sharpen.types import Completion, Demonstration, Group, Row
 
 __all__ = ["cap", "demonstrations", "distinct"]
@@ -34,9 +35,11 @@ def demonstrations(
     """
 
     def stage(groups: Sequence[Group], round: Round) -> Sequence[Demonstration]:
+        return flattened(groups, good)
+
+    def good(group: Group) -> list[Demonstration]:
         return [
             Demonstration(row=Row(prompt=group.prompt, completion=completion))
-            for group in groups
             for completion, score in zip(group.completions, group.score(by), strict=True)
             if score is not None and score >= min_score and not (finished_only and completion.finish == "length")
         ]
@@ -55,10 +58,10 @@ def distinct(
     """
 
     def stage(examples: Sequence[Demonstration], round: Round) -> Sequence[Demonstration]:
-        found: dict[tuple[str, Hashable], Demonstration] = {}
-        for example in examples:
-            found.setdefault((example.row.prompt.id, key(example.row.completion)), example)
-        return list(found.values())
+        found: dict[tuple[str, Hashable], int] = {}
+        for place, example in enumerate(examples):
+            found.setdefault((example.row.prompt.id, key(example.row.completion)), place)
+        return mapped(examples.__getitem__, list(found.values()))
 
     return stage
 
@@ -81,24 +84,35 @@ def cap(per_prompt: int, *, prefer: Prefer = "shortest") -> Callable[[Sequence[D
         raise ValueError(f"cap(prefer={prefer!r}) is unknown; prefer is one of {', '.join(get_args(Prefer))}")
 
     def stage(examples: Sequence[Demonstration], round: Round) -> Sequence[Demonstration]:
-        places: dict[str, list[int]] = defaultdict(list)
+        answers: dict[str, list[_Answer]] = defaultdict(list)
         for place, example in enumerate(examples):
-            places[example.row.prompt.id].append(place)
-        completions = [example.row.completion for example in examples]
-        kept = {
-            place
-            for prompt, found in places.items()
-            for place in _preferred(found, completions, prefer, prompt, round)[:per_prompt]
-        }
-        return [example for place, example in enumerate(examples) if place in kept]
+            made = example.row.completion
+            answers[example.row.prompt.id].append(
+                _Answer(place=place, sample=made.index, id=made.id, num_tokens=len(made.token_ids))
+            )
+        kept = sorted(
+            answer.place
+            for prompt, found in answers.items()
+            for answer in _preferred(found, prefer, prompt, round)[:per_prompt]
+        )
+        return mapped(examples.__getitem__, kept)
 
     return stage
 
 
-def _preferred(places: list[int], completions: list[Completion], prefer: Prefer, prompt: str, round: Round) -> list[int]:
+class _Answer(NamedTuple):
+    """What is read of a demonstration to rank it."""
+
+    place: int
+    sample: int
+    id: str
+    num_tokens: int
+
+
+def _preferred(answers: list[_Answer], prefer: Prefer, prompt: str, round: Round) -> list[_Answer]:
     if prefer == "first":
-        return places
-    places = sorted(places, key=lambda place: (completions[place].index, completions[place].id))
+        return answers
+    answers = sorted(answers, key=lambda answer: (answer.sample, answer.id))
     if prefer == "shortest":
-        return sorted(places, key=lambda place: len(completions[place].token_ids))
-    return [places[i] for i in round.rng("cap", prompt).permutation(len(places))]
+        return sorted(answers, key=lambda answer: answer.num_tokens)
+    return [answers[i] for i in round.rng("cap", prompt).permutation(len(answers))]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from sharpen.parts import part
 from sharpen.protocols import Round
+from sharpen.sequences import flattened
 from sharpen.types import Group, Preference, Row
 
 __all__ = ["best_vs_worst"]
@@ -35,7 +36,7 @@ def best_vs_worst(
         raise ValueError(f"min_gap is {min_gap}; it is at least 0 (0 skips ties only)")
 
     def stage(groups: Sequence[Group], round: Round) -> Sequence[Preference]:
-        return [preference for group in groups for preference in _preferences(group, by, p_chosen, min_gap)]
+        return flattened(groups, lambda group: _preferences(group, by, p_chosen, min_gap))
 
     return stage
 

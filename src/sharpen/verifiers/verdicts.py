@@ -15,7 +15,7 @@ __all__ = ["BadVerdict", "Verdict", "judge", "score_of", "told"]
 MAX_MESSAGE = 300  # characters of an error's own text
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
     """What a verifier said of one completion.
 
