@@ -81,7 +81,7 @@ class TorchRuntime:
         self.max_resident = max_resident
         self._base = Checkpoint(id=base, uri=str(folder))
         self.renderer: Renderer = weights.load_renderer(folder, remote_code=remote_code)
-        self.max_rows = 64 if self.device.type == "cpu" else 256
+        self.max_rows = 128 if self.device.type == "cpu" else 256
         self.token_budget = 4096 if self.device.type == "cpu" else 16384
         self.recompute = False
         """Whether training works activations out again in the backward pass; the plan of memory says so."""
