@@ -20,7 +20,7 @@ from sharpen.gates import paired_gate
 from sharpen.identity import function_key
 from sharpen.ledger import Ledger
 from sharpen.loading import loaded
-from sharpen.monitors import known_answers, round_monitors
+from sharpen.monitors import known_answers, monitors_and_answers
 from sharpen.parts import Recipe, Step, written
 from sharpen.probe import probe
 from sharpen.protocols import Gate, Runtime
@@ -211,17 +211,17 @@ def _without_held_out(session: Session, prompts: Made, view: View) -> Made:
 def _file_accounts(session: Session, step: Step[Any], view: View, progress: _Progress) -> None:
     groups = session.past[step.name, "groups"][-1].items
     examples = session.past[step.name, "examples"][-1].items if step.select is not None else []
-    numbers = accounts(groups, examples)
-    reward = "reward" if groups and all("reward" in group.scores for group in groups) else None
+    numbers, rewarded = accounts(groups, examples)
     kept = {row.completion.id for example in examples for row in example.rows}
     key = digest("pass", session.run_key, view.index, view.step, step.name)
     filed = session.ledger.get("pass", key)
     if filed is None:
         monitors = dict(truth_monitors(groups, step, session.task.verifier))
-        monitors |= round_monitors(groups, reward=reward, seen=progress.seen, kept=kept)
+        figures, answers = monitors_and_answers(groups, reward="reward" if rewarded else None, seen=progress.seen, kept=kept)
+        monitors |= figures
     else:
-        monitors = dict(filed.value["monitors"])
-    progress.seen |= known_answers(groups, kept=kept)
+        monitors, answers = dict(filed.value["monitors"]), known_answers(groups, kept=kept)
+    progress.seen |= answers
     facts = {
         "run": session.run_key,
         "round": view.index,

@@ -384,13 +384,15 @@ class View:
             )
 
 
-def accounts(groups: Sequence[Group], examples: Sequence[Example]) -> Mapping[str, float]:
-    """What became of a pass's completions: sampled = kept + rejected + abstained."""
+def accounts(groups: Sequence[Group], examples: Sequence[Example]) -> tuple[Mapping[str, float], bool]:
+    """What became of a pass's completions, sampled = kept + rejected + abstained, and whether each group has a `reward`."""
     kept = {row.completion.id for example in examples for row in example.rows}
     numbers = {"sampled": 0.0, "kept": 0.0, "rejected": 0.0, "abstained": 0.0}
+    rewarded = bool(groups)
     for group in groups:
+        rewarded &= "reward" in group.scores
         rewards = group.scores.get("reward", (0.0,) * len(group.completions))
         for completion, reward in zip(group.completions, rewards, strict=True):
             numbers["sampled"] += 1
             numbers["kept" if completion.id in kept else "abstained" if reward is None else "rejected"] += 1
-    return numbers
+    return numbers, rewarded

@@ -37,7 +37,7 @@ def implicit_reward(
         else:
             theirs = reference.score(rows)
             rewards = [sum(one.logprobs) - sum(other.logprobs) for one, other in zip(ours, theirs, strict=True)]
-        return scored(groups, name, rewards)
+        return scored(groups, name, rewards, [len(group.completions) for group in groups])
 
     return stage
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 
 from sharpen.sequences import Lazy
@@ -12,9 +12,9 @@ from sharpen.types import Group, Score
 __all__ = ["scored", "signalled"]
 
 
-def scored(groups: Sequence[Group], name: str, scores: Sequence[Score]) -> Sequence[Group]:
-    """The groups with a score added, given for all their completions in order."""
-    ends = array("q", accumulate(len(group.completions) for group in groups))
+def scored(groups: Sequence[Group], name: str, scores: Sequence[Score], counts: Iterable[int]) -> Sequence[Group]:
+    """The groups with a score added, given for all their completions in order; `counts` are the completions of each."""
+    ends = array("q", accumulate(counts))
 
     def group_of(place: int) -> Group:
         group = groups[place]

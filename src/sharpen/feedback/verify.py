@@ -8,11 +8,12 @@ from sharpen.errors import VerifierError
 from sharpen.feedback.scored import scored
 from sharpen.parts import part
 from sharpen.protocols import Round, Verifier
-from sharpen.sequences import flattened
-from sharpen.types import Completion, Group, Prompt
+from sharpen.types import Group, Score
 from sharpen.verifiers import VerifierPool
 
 __all__ = ["verify"]
+
+_AT_ONCE = 512  # groups
 
 
 @part(writes=("{name}",))
@@ -31,20 +32,22 @@ def verify(
     """
 
     def stage(groups: Sequence[Group], round: Round) -> Sequence[Group]:
-        pairs = flattened(groups, _pairs)
+        counts: list[int] = []
+        scores: list[Score] = []
+        silent: list[str] = []
         with VerifierPool(verifier) as pool:
-            found = pool.verify(pairs)
-        silent = [verdict for verdict in found if verdict.score is None]
-        if pairs and len(silent) > max_abstain * len(pairs):
-            reasons = sorted({verdict.reason or "abstained" for verdict in silent})[:3]
+            for start in range(0, len(groups), _AT_ONCE):
+                some = groups[start : start + _AT_ONCE]  # each group is read once, and few of them are held
+                counts += [len(group.completions) for group in some]
+                found = pool.verify([(group.prompt, completion) for group in some for completion in group.completions])
+                scores += [verdict.score for verdict in found]
+                silent += [verdict.reason or "abstained" for verdict in found if verdict.score is None]
+        if len(silent) > max_abstain * len(scores):
+            reasons = sorted(set(silent))[:3]
             raise VerifierError(
-                f"verifier {verifier!r} abstained on {len(silent)} of {len(pairs)} completions ({'; '.join(reasons)}), more than "
+                f"verifier {verifier!r} abstained on {len(silent)} of {len(scores)} completions ({'; '.join(reasons)}), more than "
                 f"the {max_abstain:.0%} allowed; mend it, or see `sharpen audit-verifier`"
             )
-        return scored(groups, name, [verdict.score for verdict in found])
+        return scored(groups, name, scores, counts)
 
     return stage
-
-
-def _pairs(group: Group) -> list[tuple[Prompt, Completion]]:
-    return [(group.prompt, completion) for completion in group.completions]

@@ -125,7 +125,8 @@ def votes(
 
     def stage(groups: Sequence[Group], round: Round) -> Sequence[Group]:
         found = [_voted(ballots(group, key, weights), name) for group in groups]
-        return signalled(scored(groups, name, [score for one in found for score in one.scores]), [one.signals for one in found])
+        scores = [score for one in found for score in one.scores]
+        return signalled(scored(groups, name, scores, [len(one.scores) for one in found]), [one.signals for one in found])
 
     return stage
 

@@ -7,7 +7,7 @@ from sharpen.monitors.answers import answer_entropy, answer_statistics, answer_t
 from sharpen.monitors.divergence import Divergence, kl_from_logprobs
 from sharpen.monitors.effectiveness import reward_effectiveness
 from sharpen.monitors.mismatch import Mismatch, mismatch
-from sharpen.monitors.rounds import known_answers, round_monitors
+from sharpen.monitors.rounds import known_answers, monitors_and_answers, round_monitors
 
 __all__ = [
     "Alarm",
@@ -20,6 +20,7 @@ __all__ = [
     "kl_from_logprobs",
     "known_answers",
     "mismatch",
+    "monitors_and_answers",
     "reward_effectiveness",
     "round_monitors",
 ]

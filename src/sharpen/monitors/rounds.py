@@ -13,7 +13,7 @@ from sharpen.monitors.answers import answer_entropy, answer_text, ended, num_tok
 from sharpen.stats import pass_at_k
 from sharpen.types import Completion, Group
 
-__all__ = ["known_answers", "round_monitors"]
+__all__ = ["known_answers", "monitors_and_answers", "round_monitors"]
 
 Key = Callable[[Completion], str]
 EQUAL = 1e-6  # rewards that differ by float noise alone teach nothing
@@ -53,12 +53,24 @@ def round_monitors(
     Raises:
         ValueError: a group lacks that score.
     """
+    return monitors_and_answers(groups, reward=reward, key=key, seen=seen, kept=kept)[0]
+
+
+def monitors_and_answers(
+    groups: Sequence[Group],
+    *,
+    reward: str | None = "reward",
+    key: Key | None = None,
+    seen: Collection[str] = frozenset(),
+    kept: Collection[str] | None = None,
+) -> tuple[Mapping[str, float], frozenset[str]]:
+    """`round_monitors` and `known_answers`, for which the groups are read once."""
     tally = _Tally(reward=reward, key=key or answer_text, kept=kept)
     for group in groups:
         if group.completions:
             tally.add(group)
     if not tally.sizes:
-        return {}
+        return {}, frozenset()
     found = tally.answers()
     if reward is not None:
         found |= tally.rewards()
@@ -66,7 +78,7 @@ def round_monitors(
             found |= tally.correctness()
     if kept is not None or (reward is not None and tally.correct_or_not):
         found |= tally.selection(seen)
-    return found
+    return found, frozenset(tally.kept_answers)
 
 
 def known_answers(
