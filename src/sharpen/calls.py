@@ -92,7 +92,7 @@ class Training:
     max_grad_norm: float = 1.0
     token_budget: int | None = None
     lora_rank: int | None = None
-    max_mismatch: float = 0.01  # verl's FAQ: above 0.01, "there is a precision issue" of the sampling engine
+    max_mismatch: float = 0.01  # of probabilities; verl's FAQ takes more for a fault of the sampling engine's precision
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "max_steps", "token_budget", "lora_rank"):

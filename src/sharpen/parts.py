@@ -12,7 +12,6 @@ from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
 from sharpen.digest import digest
 from sharpen.identity import code_digest, function_key, source_digest
 from sharpen.protocols import Capability, Objective, Round, Training
-from sharpen.sequences import mapped
 from sharpen.types import Example, Group, Prompt
 
 __all__ = ["Part", "Recipe", "Step", "chain", "each", "part", "recipe"]
@@ -180,10 +179,10 @@ def chain(*stages: Part[Any, Any]) -> Part[Any, Any]:  # Any: the overloads abov
 
 
 def each(function: Callable[[Group], Group], /) -> Part[Sequence[Group], Sequence[Group]]:
-    """Lift a function of one group to a stage, so that a runtime may map it over shards. It is called when a group is asked for."""
+    """Lift a function of one group to a stage, so that a runtime may map it over shards."""
 
     def run(groups: Sequence[Group], round: Round) -> Sequence[Group]:
-        return mapped(function, groups)
+        return [function(group) for group in groups]
 
     return Part(
         name="each",

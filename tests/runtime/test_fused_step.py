@@ -13,7 +13,7 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from sharpen.runtime import weights
+from sharpen.runtime import adapters, weights
 from sharpen.runtime.decoding import ModuleStep, TreeDecoder
 from sharpen.runtime.fused_step import FusedStep, fastest_step
 
@@ -90,6 +90,23 @@ def test_float32_takes_the_modules(made):
 def test_a_variant_that_computes_otherwise_takes_the_modules(made):
     for layer in made.model.layers:
         layer.mlp.act_fn = torch.nn.GELU()
+    assert isinstance(fastest_step(made, torch.bfloat16), ModuleStep)
+
+
+@pytest.mark.parametrize("made", ["llama"], indirect=True)
+def test_adapters_take_the_modules_even_where_they_change_nothing_yet(made):
+    assert isinstance(fastest_step(adapters.with_lora(made, 2, seed=0), torch.bfloat16), ModuleStep)
+
+
+@pytest.mark.parametrize("made", ["llama"], indirect=True)
+def test_a_product_that_rounds_otherwise_at_some_number_of_rows_takes_the_modules(made, monkeypatch):
+    plain = torch.ops.mkldnn._linear_pointwise
+
+    def odd(rows, *others):
+        found = plain(rows, *others)
+        return found * 1.01 if len(rows) == 100 else found
+
+    monkeypatch.setattr(torch.ops.mkldnn, "_linear_pointwise", odd)
     assert isinstance(fastest_step(made, torch.bfloat16), ModuleStep)
 
 

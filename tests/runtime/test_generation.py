@@ -271,3 +271,14 @@ def test_what_prompts_have_in_common_is_read_once_and_rows_that_come_later_see_i
     made = sample(rt, asked)
     if dtype == "float32" or rt.rows_are_independent(rt.resident(rt.base).module):
         assert largest_difference([one.logprobs for one in made], logprobs(rt, rows_of(asked, made))) < 1e-4
+
+
+def test_fewer_rows_run_at_once_where_answers_may_be_long(rt):
+    module = rt.resident(rt.base).module
+    column = 2 * 2 * module.config.hidden_size * 4
+    if hasattr(module.config, "num_key_value_heads"):
+        column //= 2  # two query heads a key/value head
+    assert rt.rows_at_once(module, 48) == rt.max_rows == 128
+    long = 2**24
+    assert rt.rows_at_once(module, long) == max(1, 2**32 // (column * (long + long // 2)))
+    assert 1 <= rt.rows_at_once(module, 2**20) < 128

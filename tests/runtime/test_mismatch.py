@@ -84,6 +84,23 @@ def test_only_what_these_weights_sampled_is_compared(rt):
     assert not [name for name in train(rt, pairs, DPO(), scored={"incumbent": lines}).metrics if name.startswith("mismatch")]
 
 
+def test_tokens_that_these_weights_did_not_draw_are_not_compared(rt):
+    """A sample that goes on from another's tokens carries the newest weights' id; its older tokens are not theirs."""
+    rollouts = rollouts_of(rt)
+
+    def changed(**how):
+        return [dataclasses.replace(one, row=dataclasses.replace(one.row, completion=dataclasses.replace(one.row.completion, **how))) for one in rollouts]
+
+    done = train(rt, changed(parents=("older",)), PolicyGradient(), scored=sampler_of(rollouts, 1.2), learning_rate=1e-3)
+    assert not [name for name in done.metrics if name.startswith("mismatch")]
+
+
+def test_noise_of_a_few_tokens_is_no_mismatch_and_the_same_of_many_is():
+    few, many = ([-6.0, -7.0] * n for n in (4, 4000))
+    assert mismatch(few, [value + 0.05 * (-1) ** (n % 3) for n, value in enumerate(few)]).size < 0.01
+    assert mismatch(many, [value + 0.05 * (-1) ** (n % 3 == 0) for n, value in enumerate(many)]).size > 0.01
+
+
 def test_a_mismatch_by_hand():
     found = mismatch([math.log(0.5), math.log(0.5)], [math.log(0.6), math.log(0.4)])
     assert found.probability == pytest.approx(0.1)

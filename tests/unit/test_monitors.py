@@ -15,6 +15,7 @@ from sharpen.monitors import (
     answer_statistics,
     kl_from_logprobs,
     known_answers,
+    monitors_and_answers,
     reward_effectiveness,
     round_monitors,
 )
@@ -238,3 +239,12 @@ def test_kl_refuses_what_does_not_pair() -> None:
     for new, old in (([-math.inf], [-1.0]), ([-1.0], [math.nan])):
         with pytest.raises(ValueError, match="not finite"):
             kl_from_logprobs([new], [old])
+
+
+def test_monitors_and_answers_are_what_the_two_functions_say():
+    groups = [group(["a", "b", "a"], [1.0, 0.0, None]), group(["c", "d"], [0.2, 0.9], question="r")]
+    wild = [group(["a", "b"], [0.2, 3.0])]
+    kept = {groups[0].completions[1].id}
+    for some, chosen in ((groups, None), (groups, kept), (wild, None), (wild, {wild[0].completions[0].id}), ([], None)):
+        found = monitors_and_answers(some, kept=chosen)
+        assert found == (round_monitors(some, kept=chosen), known_answers(some, kept=chosen))

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 
 from sharpen.digest import ListDigest, json_text
 from sharpen.errors import DamagedError
+from sharpen.sequences import Lazy
 from sharpen.types import Completion, Example, Group, Prompt
 
 __all__ = ["Contents", "Encoder", "Piece", "decode", "encode", "from_plain", "opened", "piece_of", "pieces_of", "to_plain"]
@@ -196,7 +197,7 @@ def to_plain(value: object) -> object:
     kind = type(value)
     if kind in _PLAIN:
         return value
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple, Lazy)):
         return list(value) if _PLAIN.issuperset(map(type, value)) else [to_plain(item) for item in value]
     if dataclasses.is_dataclass(kind):
         name, fields = _written_as(kind)

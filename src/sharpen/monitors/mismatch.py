@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ class Mismatch:
         mean, largest: of the absolute differences (nats).
         probability: mean absolute difference of the probabilities, in [0, 1].
         ratio, ratio_spread: mean and standard deviation of e^(trainer - sampler), which should be 1 and 0.
+        num_tokens: N.
     """
 
     mean: float
@@ -27,14 +29,16 @@ class Mismatch:
     probability: float
     ratio: float
     ratio_spread: float
+    num_tokens: int
 
     @property
     def size(self) -> float:
         """What a threshold is held against: the mean difference of probabilities, or of the mean ratio from 1, if that is more.
 
-        Errors that cancel each other show in the first, a common factor of unlikely tokens in the second.
+        Errors that cancel each other show in the first, a common factor of unlikely tokens in the second. Of the second three
+        standard errors are taken off, so that a few tokens' noise is no fault.
         """
-        return max(self.probability, abs(self.ratio - 1))
+        return max(self.probability, abs(self.ratio - 1) - 3 * self.ratio_spread / math.sqrt(self.num_tokens))
 
     def figures(self) -> Mapping[str, float]:
         """The numbers by the names that reports know them by."""
@@ -72,4 +76,5 @@ def mismatch(sampler: Sequence[float], trainer: Sequence[float]) -> Mismatch:
         probability=float(np.abs(np.exp(new) - np.exp(old)).mean()),
         ratio=float(ratios.mean()),
         ratio_spread=float(ratios.std()),
+        num_tokens=len(sampler),
     )

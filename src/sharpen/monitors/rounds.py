@@ -78,7 +78,8 @@ def monitors_and_answers(
             found |= tally.correctness()
     if kept is not None or (reward is not None and tally.correct_or_not):
         found |= tally.selection(seen)
-    return found, frozenset(tally.kept_answers)
+    known = kept is not None or (reward is not None and tally.correct_or_not)
+    return found, frozenset(tally.kept_answers) if known else frozenset()
 
 
 def known_answers(

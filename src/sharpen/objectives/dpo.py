@@ -84,7 +84,7 @@ class DPO:
         return {"dpo": torch.where(_counted(columns), loss_B, 0.0).sum()}
 
     def metrics(self, examples: Sequence[Preference], columns: Columns, /) -> Mapping[str, tuple[float, float]]:
-        """Means over the counted pairs, blind to p, margin and weight.
+        """Means over the counted pairs, blind to p and margin, and to weight but for pairs of weight 0, which do not run.
 
         `reward_accuracy` is the share whose chosen side gained more than its rejected one (a tie is half);
         `reward_margin` is beta * h; `chosen_change` and `rejected_change` are nats gained on the reference by each side, and

@@ -78,5 +78,5 @@ class NLL:
         return {"nll": -(weights_R * reduced(columns.logps, columns.weights)).sum()}
 
     def metrics(self, examples: Sequence[Demonstration], columns: Columns, /) -> Mapping[str, tuple[float, float]]:
-        """`nll_per_token`, in nats, blind to the examples' own weights."""
+        """`nll_per_token`, in nats, blind to the examples' own weights, but for those of weight 0, which do not run."""
         return {"nll_per_token": pair(-sum_rows(columns.logps.detach(), columns.weights), columns.weights.sum())}

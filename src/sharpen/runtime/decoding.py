@@ -12,7 +12,7 @@ import torch
 
 from sharpen.errors import ModelError
 from sharpen.runtime.cache import RowCache
-from sharpen.runtime.packing import Encoded, pack_rows
+from sharpen.runtime.packing import LEAST_ROOT, Encoded, pack_rows
 from sharpen.runtime.tree_attention import Layout
 from sharpen.runtime.tree_memory import TreeMemory
 
@@ -21,7 +21,6 @@ __all__ = ["Decoder", "ModuleStep", "PaddedDecoder", "Step", "TreeDecoder", "che
 Step = Callable[[torch.Tensor, torch.Tensor, TreeMemory], torch.Tensor]
 """From one token [R] of every row and its position [R], more than one row, to logits [R, V]; keys and values go to the memory."""
 
-_LEAST_ROOT = 8  # tokens; a shorter common beginning is not worth a part of its own
 
 
 class Decoder(Protocol):
@@ -75,7 +74,7 @@ class TreeDecoder:
             max_length: positions that the model has.
         """
         self.model, self.run_step, self.prefill_tokens, self.max_length = model, step, prefill_tokens, max_length
-        self.root = root if len(root) >= _LEAST_ROOT else ()
+        self.root = root if len(root) >= LEAST_ROOT else ()
         self.device = next(model.parameters()).device
         self.memory = TreeMemory(model.config.get_text_config().num_hidden_layers, self.device)
         self.positions_R = torch.zeros(0, dtype=torch.long, device=self.device)
@@ -100,6 +99,7 @@ class TreeDecoder:
         pack = pack_rows([Encoded(prompt_ids=before, completion_ids=after, temperature=1.0) for before, after in rows])
         positions_N = pack.positions_N if first else pack.positions_N + len(self.root)
         ends = torch.tensor(list(map(len, rests))).cumsum(0) + first - 1
+        ends = ends.repeat(2) if len(ends) == 1 else ends  # as in `step`
         output = self.model(
             input_ids=pack.tokens_N[None].to(self.device),
             position_ids=positions_N[None].to(self.device),
@@ -110,7 +110,7 @@ class TreeDecoder:
             layout=Layout(pack, self.device),
             memory=self.memory,
         )
-        logits_PV: torch.Tensor = output.logits[0]
+        logits_PV: torch.Tensor = output.logits[0, : len(rests)]
         return logits_PV
 
     def step(self, tokens_R: torch.Tensor) -> torch.Tensor:

@@ -15,6 +15,7 @@ import torch
 from torch.nn.functional import silu
 
 from sharpen.runtime.decoding import ModuleStep, Step, TreeDecoder
+from sharpen.runtime.independence import COUNTS
 from sharpen.runtime.tree_memory import TreeMemory
 
 __all__ = ["FusedStep", "fastest_step"]
@@ -26,6 +27,8 @@ class _Product:
     """Linear layers of one input as one matrix product, in bfloat16; [R, sum of their widths]."""
 
     def __init__(self, layers: Sequence[torch.nn.Linear]) -> None:
+        if not all(type(layer) is torch.nn.Linear for layer in layers):
+            raise TypeError("a layer with adapters is not its weight alone")
         weight = torch.cat([layer.weight.detach().to(torch.bfloat16) for layer in layers])
         self.weight = torch.ops.mkldnn._reorder_linear_weight(weight)
         biases = [layer.bias.detach().to(torch.bfloat16) for layer in layers if layer.bias is not None]
@@ -34,6 +37,14 @@ class _Product:
     def __call__(self, input_RX: torch.Tensor) -> torch.Tensor:
         found: torch.Tensor = torch.ops.mkldnn._linear_pointwise(input_RX, self.weight, self.bias, "none", [], "")
         return found
+
+    def equals(self, layers: Sequence[torch.nn.Linear]) -> bool:
+        """Whether any number of rows gets the bits that many rows get from the layers themselves."""
+        generator = torch.Generator().manual_seed(0)
+        rows_NX = torch.randn((max(COUNTS), layers[0].in_features), generator=generator).to(torch.bfloat16)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            wanted = torch.cat([layer(rows_NX) for layer in layers], -1)
+        return all(torch.equal(self(rows_NX[-count:]), wanted[-count:]) for count in COUNTS)
 
 
 class _Norm:
@@ -72,6 +83,18 @@ class FusedStep:
         self.num_queries: int = config.num_attention_heads
         self.width: int = body.layers[0].self_attn.head_dim
 
+    def products_equal(self, model: Any) -> bool:  # Any: as above
+        """Whether the products of the first layer, whose shapes are those of all, and of the head have the modules' bits."""
+        first, attention, mlp = self.layers[0], model.model.layers[0].self_attn, model.model.layers[0].mlp
+        pairs = [
+            (first.queries_keys_values, [attention.q_proj, attention.k_proj, attention.v_proj]),
+            (first.attention_out, [attention.o_proj]),
+            (first.gate_up, [mlp.gate_proj, mlp.up_proj]),
+            (first.down, [mlp.down_proj]),
+            (self.head, [model.lm_head]),
+        ]
+        return all(product.equals(layers) for product, layers in pairs)
+
     def __call__(self, tokens_R: torch.Tensor, positions_R: torch.Tensor, memory: TreeMemory) -> torch.Tensor:
         """[R, V] logits after one token of each row, whose keys and values go to the memory."""
         with torch.autocast(tokens_R.device.type, enabled=False):
@@ -104,6 +127,8 @@ def fastest_step(model: Any, dtype: torch.dtype) -> Step:  # Any: a transformers
         return modules
     try:
         fused = FusedStep(model)
+        if not fused.products_equal(model):
+            return modules
         found = _tried(model, fused)
     except (AttributeError, NotImplementedError, RuntimeError, TypeError):  # a variant of the kind, or torch without the kernel
         return modules

@@ -167,7 +167,9 @@ def _own_tokens(part: Sequence[Item], scored: Scored, sampled_by: str) -> tuple[
     old = [column for item in part for column in item.numbers["sampler"]]
     for row, before, now in zip(rows, old, scored.logps.tolist(), strict=True):
         own = [segment.source == "policy" for segment in row.completion.segments for _ in segment.token_ids]
-        if row.completion.checkpoint == sampled_by:
+        made = row.completion
+        # not where it goes on from another's tokens, was sampled from a cut distribution, or under another prompt
+        if made.checkpoint == sampled_by and not made.parents and not made.truncated and made.prompt_id == row.prompt.id:
             sampler += [value for value, sampled in zip(before, own, strict=True) if sampled]
             trainer += [value for value, sampled in zip(now, own, strict=False) if sampled]  # `now` is padded
     return sampler, trainer

@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 
-__all__ = ["rows_are_independent"]
+__all__ = ["COUNTS", "rows_are_independent"]
 
-_COUNTS = (2, 3, 8, 33, 64, 100)  # one row alone is never run
-_MOST = 256
+COUNTS = (2, 3, 8, 33, 64, 100, 128, 256)
+"""Numbers of rows that are tried; one row alone is never run."""
 
 
 @torch.no_grad()
@@ -25,9 +25,9 @@ def rows_are_independent(module: Any, dtype: torch.dtype) -> bool:  # Any: a tra
     shapes = {layer.weight.shape: layer.weight for layer in module.modules() if isinstance(layer, torch.nn.Linear)}
     for weight in shapes.values():
         weight_VD = weight.to(dtype)
-        rows_ND = torch.randn((_MOST, weight.shape[1]), generator=generator).to(weight.device, dtype)
+        rows_ND = torch.randn((max(COUNTS), weight.shape[1]), generator=generator).to(weight.device, dtype)
         wanted_NV = torch.nn.functional.linear(rows_ND, weight_VD)
-        for count in _COUNTS:
+        for count in COUNTS:
             if not torch.equal(torch.nn.functional.linear(rows_ND[-count:], weight_VD), wanted_NV[-count:]):
                 return False
     return True

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 
 import torch
 
-__all__ = ["Encoded", "Pack", "Span", "common_beginning", "num_packed", "pack_rows", "packs", "root_of"]
+__all__ = ["LEAST_ROOT", "Encoded", "Pack", "Span", "common_beginning", "num_packed", "pack_rows", "packs", "root_of"]
 
-_LEAST_ROOT = 8  # tokens; a shorter common beginning is not worth a part of its own
+LEAST_ROOT = 8
+"""Tokens; a shorter common beginning is not worth a part of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +80,7 @@ def common_beginning(contexts: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
 def root_of(rows: Sequence[Encoded]) -> tuple[int, ...]:
     """What the rows' prompts begin with, where it is worth running once."""
     root = common_beginning([row.prompt_ids for row in rows])
-    return root if len(root) >= _LEAST_ROOT else ()
+    return root if len(root) >= LEAST_ROOT else ()
 
 
 def pack_rows(rows: Sequence[Encoded], root: tuple[int, ...] = ()) -> Pack:

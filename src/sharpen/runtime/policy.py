@@ -59,7 +59,7 @@ class TorchPolicy:
                 sampling,
                 checkpoint=self.weights.id,
                 device=runtime.device,
-                max_rows=runtime.max_rows,
+                max_rows=runtime.rows_at_once(resident.module, sampling.max_new_tokens),
                 lengths=lengths,
             )
 

@@ -121,7 +121,11 @@ class _TokenLogps(torch.autograd.Function):
 
 
 def _logits(hidden: torch.Tensor, weight: torch.Tensor | None, bias: torch.Tensor | None) -> torch.Tensor:
-    return hidden if weight is None else torch.nn.functional.linear(hidden, weight, bias)
+    if weight is None:
+        return hidden
+    if len(hidden) == 1:  # one row alone would take another kernel, which rounds otherwise
+        return torch.nn.functional.linear(hidden.repeat(2, 1), weight, bias)[:1]
+    return torch.nn.functional.linear(hidden, weight, bias)
 
 
 def _scaled(

@@ -26,10 +26,13 @@ from sharpen.runtime.fused_step import fastest_step
 from sharpen.runtime.independence import rows_are_independent
 from sharpen.runtime.policy import TorchPolicy
 from sharpen.runtime.rendering import Renderer
+from sharpen.runtime.tree_memory import tail_bytes, with_room
 from sharpen.runtime.training import check_columns, fit, optimizer_for
 from sharpen.types import Checkpoint, Completion, Example, Prompt
 
 __all__ = ["TorchPolicy", "TorchRuntime"]
+
+_TAIL_BYTES = 2**32
 
 
 @dataclass(kw_only=True)
@@ -316,6 +319,11 @@ class TorchRuntime:
             forward = self.forward_pass(module)
             self._independent = forward.packed and rows_are_independent(module, forward.dtype)
         return self._independent
+
+    def rows_at_once(self, module: Any, max_new_tokens: int) -> int:  # Any: as above
+        """Rows in flight: `max_rows`, or fewer where what they may draw would take more than 4 GiB of key/value memory."""
+        column = tail_bytes(module.config.get_text_config(), 8 if self.dtype == "bfloat16" and self.device.type == "cpu" else 4)
+        return max(1, min(self.max_rows, _TAIL_BYTES // (column * with_room(max_new_tokens))))
 
     def decoder(self, resident: _Resident) -> Callable[[tuple[int, ...]], Decoder]:
         """What makes decoders of these weights; tested once on the model.

@@ -12,15 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
 from sharpen.runtime.tree_attention import wide_dtype
 
-__all__ = ["TreeMemory"]
+__all__ = ["TreeMemory", "tail_bytes", "with_room"]
 
-_ROOM = 32  # columns of tails added at least when they are full, and half of what there is at most
+_ROOM = 32  # columns of tails added when they are full, or half of what there is, if that is more
 
 
 class _Layer(CacheLayerMixin):  # type: ignore[misc]  # transformers has no types
@@ -139,7 +140,7 @@ class TreeMemory(Cache):  # type: ignore[misc]  # transformers has no types
         self.starts_R = self.starts_R[rows] - first
         held = slice(first, self.width)
         self.width -= first
-        self.room = _with_room(self.width)
+        self.room = with_room(self.width)
         for layer in self.row_layers:
             layer.tails = [_roomy(tails[:, :, held].index_select(1, rows), self.room) for tails in layer.tails]
             layer.prompts = [prompts[:, used, :longest] for prompts in layer.prompts]
@@ -150,7 +151,7 @@ class TreeMemory(Cache):  # type: ignore[misc]  # transformers has no types
         self.reading = False
         self.width += 1
         if self.width > self.room:
-            self.room = _with_room(self.width)
+            self.room = with_room(self.width)
             for layer in self.row_layers:
                 layer.tails = [_roomy(tails, self.room) for tails in layer.tails]
             self._hidden_R1C = None
@@ -178,9 +179,8 @@ class TreeMemory(Cache):  # type: ignore[misc]  # transformers has no types
         tail_k, tail_v = (tails[:, :, : self.width].flatten(0, 1) for tails in layer.tails)
         shared, rows, _, dim = layer.tails[0].shape
         before, width = self.root_length, self.root_length + prompt_k.shape[2]
-        query_SRGD = (
-            query_RHD.view(rows, shared, -1, dim).transpose(0, 1).to(tail_k.dtype, memory_format=torch.contiguous_format)
-        )
+        # a copy, as it is scaled in place
+        query_SRGD = query_RHD.view(rows, shared, -1, dim).transpose(0, 1).to(tail_k.dtype, copy=True, memory_format=torch.contiguous_format)
         query_SRGD *= scale
         groups = query_SRGD.shape[2]
         parts = [
@@ -212,7 +212,15 @@ class TreeMemory(Cache):  # type: ignore[misc]  # transformers has no types
         return found_SRGY if places is None else found_SRGY.index_select(1, places.back_R)
 
 
-def _with_room(width: int) -> int:
+def tail_bytes(config: Any, num_bytes: int) -> int:  # Any: a configuration of transformers
+    """Bytes that one token of one row takes in all layers, at so many bytes a number."""
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return int(2 * config.num_hidden_layers * heads * dim * num_bytes)
+
+
+def with_room(width: int) -> int:
+    """Columns that tails of that width have, with room for more."""
     return width + max(_ROOM, width // 2)
 
 
