@@ -89,7 +89,12 @@ def test_tokens_that_these_weights_did_not_draw_are_not_compared(rt):
     rollouts = rollouts_of(rt)
 
     def changed(**how):
-        return [dataclasses.replace(one, row=dataclasses.replace(one.row, completion=dataclasses.replace(one.row.completion, **how))) for one in rollouts]
+        return [
+            dataclasses.replace(
+                one, row=dataclasses.replace(one.row, completion=dataclasses.replace(one.row.completion, **how))
+            )
+            for one in rollouts
+        ]
 
     done = train(rt, changed(parents=("older",)), PolicyGradient(), scored=sampler_of(rollouts, 1.2), learning_rate=1e-3)
     assert not [name for name in done.metrics if name.startswith("mismatch")]

@@ -22,7 +22,6 @@ Step = Callable[[torch.Tensor, torch.Tensor, TreeMemory], torch.Tensor]
 """From one token [R] of every row and its position [R], more than one row, to logits [R, V]; keys and values go to the memory."""
 
 
-
 class Decoder(Protocol):
     """A model with the memory of its rows."""
 

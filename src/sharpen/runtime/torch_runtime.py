@@ -26,8 +26,8 @@ from sharpen.runtime.fused_step import fastest_step
 from sharpen.runtime.independence import rows_are_independent
 from sharpen.runtime.policy import TorchPolicy
 from sharpen.runtime.rendering import Renderer
-from sharpen.runtime.tree_memory import tail_bytes, with_room
 from sharpen.runtime.training import check_columns, fit, optimizer_for
+from sharpen.runtime.tree_memory import tail_bytes, with_room
 from sharpen.types import Checkpoint, Completion, Example, Prompt
 
 __all__ = ["TorchPolicy", "TorchRuntime"]

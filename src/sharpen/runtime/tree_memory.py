@@ -180,7 +180,11 @@ class TreeMemory(Cache):  # type: ignore[misc]  # transformers has no types
         shared, rows, _, dim = layer.tails[0].shape
         before, width = self.root_length, self.root_length + prompt_k.shape[2]
         # a copy, as it is scaled in place
-        query_SRGD = query_RHD.view(rows, shared, -1, dim).transpose(0, 1).to(tail_k.dtype, copy=True, memory_format=torch.contiguous_format)
+        query_SRGD = (
+            query_RHD.view(rows, shared, -1, dim)
+            .transpose(0, 1)
+            .to(tail_k.dtype, copy=True, memory_format=torch.contiguous_format)
+        )
         query_SRGD *= scale
         groups = query_SRGD.shape[2]
         parts = [
