@@ -107,13 +107,6 @@ def test_plain_values_come_back_equal_and_of_the_same_type(value: object) -> Non
 
 
 @given(st.floats())
-@given(groups())
-def test_a_lazy_sequence_is_filed_as_its_items(group: Group) -> None:
-    assert to_plain(Lazy(3, lambda place: place)) == [0, 1, 2]
-    lazy = dataclasses.replace(group, completions=Lazy(len(group.completions), group.completions.__getitem__))
-    assert to_plain(lazy) == to_plain(group)
-
-
 def test_every_float_comes_back_bit_for_bit(value: float) -> None:
     found = decode(encode([Demonstration(row=Row(prompt=user("x"), completion=_given("y")), weight=value)]))[0].weight
     assert struct.pack("d", found) == struct.pack("d", value) or (math.isnan(found) and math.isnan(value))
@@ -121,6 +114,13 @@ def test_every_float_comes_back_bit_for_bit(value: float) -> None:
 
 def _given(text: str) -> Completion:
     return Completion(segments=(), text=text, finish="given", prompt_id="p")
+
+
+@given(groups())
+def test_a_lazy_sequence_is_filed_as_its_items(group: Group) -> None:
+    assert to_plain(Lazy(3, lambda place: place)) == [0, 1, 2]
+    lazy = dataclasses.replace(group, completions=Lazy(len(group.completions), group.completions.__getitem__))
+    assert to_plain(lazy) == to_plain(group)
 
 
 def test_equal_values_make_equal_bytes() -> None:
