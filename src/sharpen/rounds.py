@@ -109,7 +109,7 @@ def improve(
                 _final(session, best, recipe, with_answer=True)
             if controls:
                 run_controls(session, recipe.steps, _num_trained(session) if best != base else 0)
-        session.prune(set(session.roles.values()))
+        session.checkpoints.prune(set(session.roles.values()))
         carried = any(step.optimizer == "carried" for step in recipe.steps)
         session.save(best, session.roles["previous"], optimizer=carried, place=session.view(index=-1, step_name="best"))
         if ledger.get("best", session.run_key) is None:
@@ -167,7 +167,7 @@ def _round(
         "examples": session.used.get("select", []),
     }
     _settle(session, decision, facts, recipe)
-    session.prune(set(session.roles.values()))
+    session.checkpoints.prune(set(session.roles.values()))
     progress.roll_backs = 0 if decision.promote else progress.roll_backs + 1
 
 

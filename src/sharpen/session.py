@@ -1,4 +1,4 @@
-"""An open run: the ledger, the runtime, the roles, and the ways to run a stage, train a step and get weights back.
+"""An open run: the ledger, the runtime, the roles, and the ways to run a stage and train a step.
 
 Everything is looked up before it is done. A checkpoint is known by what made it, so weights that are nowhere on disk are made
 again from filed examples, and nothing is sampled twice.
@@ -9,25 +9,24 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
+from sharpen.checkpoints import Checkpoints
 from sharpen.digest import derived_seed, digest
-from sharpen.errors import DamagedError, DivergedError, ModelError
+from sharpen.errors import DamagedError, DivergedError
 from sharpen.events import Event, Observer
 from sharpen.filed import FiledPolicy, Scope
 from sharpen.ledger import Contents, Ledger
 from sharpen.parts import Part, Step, objective_key
-from sharpen.protocols import LivePolicy, Policy, Runtime
+from sharpen.protocols import Policy, Runtime
 from sharpen.tasks import Task
-from sharpen.types import Checkpoint, Example, Group, Report, Row
+from sharpen.types import Example, Group, Report, Row
 
 __all__ = ["Made", "Session", "View", "accounts"]
-
-_SAVE_EVERY_S = 180.0  # seconds of training between resume points; it changes no result
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +48,7 @@ class Session:
         run_key: hash of everything that was asked of this run; rows of a changed command in the same directory have another.
         used: keys of the stage rows that this round used so far, by slot.
         trained: ids of the checkpoints that this round made so far.
+        checkpoints: their weights.
     """
 
     ledger: Ledger
@@ -61,8 +61,10 @@ class Session:
     run_key: str = ""
     used: dict[str, list[str]] = field(default_factory=dict)
     trained: list[str] = field(default_factory=list)
-    _replays: dict[str, Callable[[], None]] = field(default_factory=dict)
-    _saved_at: float = field(default_factory=time.monotonic)
+    checkpoints: Checkpoints = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.checkpoints = Checkpoints(ledger=self.ledger, runtime=self.runtime)
 
     def stage(self, part: Part[Any, Any], value: Made, place: View, slot: str) -> Made:
         """The part's output for this value: read where it is on file, else made and filed. Chains are opened."""
@@ -175,61 +177,15 @@ class Session:
             checkpoint=checkpoint,
             ledger=self.ledger,
             runtime=self.runtime,
-            realise=self.realise,
+            realise=self.checkpoints.realise,
             scope=scope,
             on_block=on_block,
         )
 
-    def realise(self, checkpoint: str) -> LivePolicy:
-        """The policy itself: from memory, from disk, or trained again from filed examples."""
-        return self.runtime.load(self.available(checkpoint))
-
-    def available(self, checkpoint: str) -> Checkpoint:
-        """The checkpoint, in memory or on disk now.
-
-        Raises:
-            ModelError: nothing on file says how it was made.
-        """
-        if checkpoint == self.runtime.base.id:
-            return self.runtime.base
-        if not self.runtime.holds(checkpoint):
-            saved = self.saved_checkpoint(checkpoint)
-            if saved is not None:
-                return saved
-            if checkpoint not in self._replays:
-                raise ModelError(
-                    f"checkpoint {checkpoint} is neither on disk nor made by this recipe; run the same command again"
-                )
-            self._replays[checkpoint]()
-        return Checkpoint(id=checkpoint)
-
-    def saved_checkpoint(self, checkpoint: str) -> Checkpoint | None:
-        """The checkpoint as it lies on disk, its checksum tested, or None."""
-        entry = self.ledger.get("checkpoint", checkpoint)
-        if entry is None:
-            return None
-        try:
-            return Checkpoint(id=checkpoint, uri=str(self.ledger.folder_of(entry)), parent=entry.value["parent"])
-        except DamagedError:
-            return None  # withdrawn and recorded by the ledger; trained again from filed examples
-
     def save(self, checkpoint: str, parent: str | None, *, optimizer: bool, place: View) -> None:
         """Write a checkpoint's weights (and optimiser state), unless they lie intact on disk or are the base's."""
-        if checkpoint == self.runtime.base.id or self.saved_checkpoint(checkpoint) is not None:
-            return
-        self.realise(checkpoint)
         facts = {"parent": parent, "round": place.index, "pass": place.step, "step": place.step_name}
-        entry = self.ledger.put_folder(
-            "checkpoint", checkpoint, facts, lambda folder: self.runtime.save(checkpoint, folder, optimizer=optimizer)
-        )
-        self.runtime.saved(checkpoint, str(self.ledger.folder / str(entry.path)))
-        self._saved_at = time.monotonic()
-
-    def prune(self, keep: set[str]) -> None:
-        """Delete saved weights that no role needs; they can be trained again. What this command has not come to is left alone."""
-        for entry in self.ledger.entries("checkpoint"):
-            if entry.key in self._replays and entry.key not in keep:
-                self.ledger.withdraw(entry, "no role needs it")
+        self.checkpoints.save(checkpoint, optimizer=optimizer, facts=facts)
 
     def train(self, step: Step[Any], examples: Made, place: View) -> str:
         """Id of the checkpoint that this step makes; it is trained now unless the ledger knows what it did.
@@ -250,7 +206,7 @@ class Session:
             objective.counts(entered)  # an example that the objective refuses is refused before anything is scored for it
             rows = [row for example in entered for row in example.rows]
             scored = self._scored(rows, objective.columns, at_sampling=objective.at_sampling_temperature, place=place)
-            origin = self.available(start)
+            origin = self.checkpoints.available(start)
 
             def progress(done: int, total: int) -> None:
                 self.observe(Event(kind="progress", round=place.index, step=step.name, stage="train", done=done, total=total))
@@ -273,7 +229,7 @@ class Session:
 
         if diverged := self.ledger.get("diverged", result):
             raise DivergedError(diverged.value["message"])  # as it would again
-        self._replays[result] = run
+        self.checkpoints.known(result, run)
         self.trained.append(result)
         if self.ledger.get("trained", result) is None:
             self.observe(Event(kind="stage", round=place.index, step=step.name, stage="train", total=len(examples.items)))
@@ -286,9 +242,9 @@ class Session:
         assert entry is not None
         numbers = {**entry.value["metrics"], "examples": float(entry.value["examples"])}
         self.observe(Event(kind="trained", round=place.index, step=step.name, stage="train", numbers=numbers))
-        if self.runtime.holds(result) and time.monotonic() - self._saved_at > _SAVE_EVERY_S:
+        if self.runtime.holds(result) and self.checkpoints.resume_point_due:
             self.save(result, start, optimizer=step.optimizer == "carried", place=place)
-            self.prune({*(self.roles | {step.writes: result}).values()})
+            self.checkpoints.prune({*(self.roles | {step.writes: result}).values()})
         return result
 
     def _scored(

@@ -9,7 +9,7 @@ import pytest
 from tagged import tagged
 from worlds import VERIFIER, accuracy, tiny_improve, tiny_runtime, tiny_task
 
-from sharpen import session as sessions
+from sharpen import checkpoints
 from sharpen.controls import _trained, random_demonstrations, run_controls
 from sharpen.digest import digest
 from sharpen.events import Event, silent
@@ -29,7 +29,7 @@ from sharpen.verifiers import VerifierPool
 
 
 def test_resume_points_within_a_round_replace_one_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions, "_SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr(checkpoints, "_SAVE_EVERY_S", 0.0)
     out, held = tmp_path / "run", list[int]()
 
     def count(event: Event) -> None:
