@@ -285,7 +285,7 @@ def num_packed_tokens(rows):
 def test_a_pack_holds_each_prompt_once_and_reads_each_token_where_it_is_predicted(rows):
     pack = pack_rows(rows, root_of(rows))
     assert len(pack.tokens_N) == num_packed_tokens(rows) == num_packed(rows)
-    covered = sorted(place for span in pack.segments for place in range(span.start, span.end))
+    covered = sorted(place for segment in pack.segments for place in range(segment.own.start, segment.own.end))
     assert covered == list(range(len(pack.tokens_N)))
     reads = iter(pack.read_M.tolist())
     for row in rows:
@@ -300,13 +300,9 @@ def test_a_pack_holds_each_prompt_once_and_reads_each_token_where_it_is_predicte
 
 def seen_places(pack, place):
     """What a token sees: its segment up to itself, after all that its segment goes on from."""
-    (own,) = [span for span in pack.segments if span.start <= place < span.end]
-    seen = []
-    for level in pack.crosses:
-        before = [keys for queries, keys in level if queries.start <= place < queries.end]
-        assert len(before) <= 1
-        seen += [place for span in before for place in range(span.start, span.end)]
-    return [*seen, *range(own.start, place + 1)]
+    (segment,) = [segment for segment in pack.segments if segment.own.start <= place < segment.own.end]
+    seen = [place for span in segment.before for place in range(span.start, span.end)]
+    return [*seen, *range(segment.own.start, place + 1)]
 
 
 def test_prompts_that_begin_alike_run_that_beginning_once():

@@ -106,7 +106,7 @@ class TreeDecoder:
             past_key_values=self.memory,
             use_cache=True,
             logits_to_keep=ends.to(self.device),
-            layout=Layout(pack, self.device),
+            layout=Layout(pack, self.device, num_before=self.memory.root_length),
             memory=self.memory,
         )
         logits_PV: torch.Tensor = output.logits[0, : len(rests)]

@@ -14,7 +14,18 @@ from dataclasses import dataclass
 
 import torch
 
-__all__ = ["LEAST_ROOT", "Encoded", "Pack", "Span", "common_beginning", "num_packed", "pack_rows", "packs", "root_of"]
+__all__ = [
+    "LEAST_ROOT",
+    "Encoded",
+    "Pack",
+    "Segment",
+    "Span",
+    "common_beginning",
+    "num_packed",
+    "pack_rows",
+    "packs",
+    "root_of",
+]
 
 LEAST_ROOT = 8
 """Tokens; a shorter common beginning is not worth a part of its own."""
@@ -43,6 +54,19 @@ class Span:
         return self.end - self.start
 
 
+@dataclass(frozen=True)
+class Segment:
+    """A run of tokens that sees itself up to each token, and the spans before it whole."""
+
+    own: Span
+    before: tuple[Span, ...] = ()
+
+    @property
+    def num_before(self) -> int:
+        """Tokens that it sees whole."""
+        return sum(map(len, self.before))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Pack:
     """Rows as one sequence.
@@ -50,15 +74,13 @@ class Pack:
     Attributes:
         tokens_N: ids.
         positions_N: each token's position in its own row.
-        segments: every segment; together they cover the pack.
-        crosses: tokens and the segment before them that they see whole, in levels: a token is in one pair of a level at most.
+        segments: together they cover the pack.
         read_M: for each scored token, row by row, the place whose hidden state predicts it.
     """
 
     tokens_N: torch.Tensor
     positions_N: torch.Tensor
-    segments: tuple[Span, ...]
-    crosses: tuple[tuple[tuple[Span, Span], ...], ...]
+    segments: tuple[Segment, ...]
     read_M: torch.Tensor
 
 
@@ -91,36 +113,31 @@ def pack_rows(rows: Sequence[Encoded], root: tuple[int, ...] = ()) -> Pack:
     shared = {ids: places for ids, places in by_prompt.items() if len(places) > 1}
     tokens: list[int] = []
     positions: list[torch.Tensor] = []
-    segments: list[Span] = []
+    segments: list[Segment] = []
     reads: dict[int, torch.Tensor] = {}
 
-    def add(ids: Sequence[int], position: int) -> Span:
+    def add(ids: Sequence[int], position: int, *before: Span) -> Span:
         span = Span(len(tokens), len(tokens) + len(ids))
         tokens.extend(ids)
         positions.append(torch.arange(position, position + len(ids)))
         if ids:
-            segments.append(span)
+            segments.append(Segment(span, tuple(seen for seen in before if len(seen))))
         return span
 
     root_span = add(root, 0)
-    trunks = [add(ids[len(root) :], len(root)) for ids in shared]
-    branches = []
+    trunks = [add(ids[len(root) :], len(root), root_span) for ids in shared]
     for trunk, (ids, places) in zip(trunks, shared.items(), strict=True):
-        begin = len(tokens)
         for place in places:
-            branch = add(rows[place].completion_ids[:-1], len(ids))
+            branch = add(rows[place].completion_ids[:-1], len(ids), root_span, trunk)
             reads[place] = torch.cat([torch.tensor([trunk.end - 1]), torch.arange(branch.start, branch.end)])
-        branches.append(Span(begin, len(tokens)))
     for ids, places in by_prompt.items():
         if ids not in shared:
-            whole = add((*ids[len(root) :], *rows[places[0]].completion_ids[:-1]), len(root))
+            whole = add((*ids[len(root) :], *rows[places[0]].completion_ids[:-1]), len(root), root_span)
             reads[places[0]] = torch.arange(whole.start + len(ids) - len(root) - 1, whole.end)
-    levels = [[(Span(root_span.end, len(tokens)), root_span)] if root else [], zip(branches, trunks, strict=True)]
     return Pack(
         tokens_N=torch.tensor(tokens),
         positions_N=torch.cat(positions),
         segments=tuple(segments),
-        crosses=tuple(level for pairs in levels if (level := tuple(pair for pair in pairs if len(pair[0])))),
         read_M=torch.cat([reads[place] for place in range(len(rows))]),
     )
 

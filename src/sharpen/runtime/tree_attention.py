@@ -1,14 +1,13 @@
-"""Attention over a pack: segments see themselves and what they go on from, and nothing is computed twice.
+"""Attention over a pack: each segment sees its own tokens up to each, and whole what it goes on from.
 
-A token's attention is made of parts, over its own segment (causal), its trunk and the root (whole), which their log-sum-exps put
-together exactly. In the backward pass each part is run with the log-sum-exp of the whole, which gives its share of the gradient.
-Parts of similar lengths run together.
+The keys that a segment sees are gathered in one piece, few segments at a time, so that the copies stay in a CPU's cache: what
+segments have in common is copied there for each of them, and worked out once.
 
 Under bfloat16 the forward pass is worked out in float64, so that its result, rounded to bfloat16, does not depend on the order of
 sums: a token reads the same, to the bit, in a pack and while it is sampled (docs/adr/0009).
 
-Shapes: N tokens of the pack, H query heads, K key heads, G query heads a key head, D head width; B pairs of a part, S tokens of its
-longest queries, T of its longest keys.
+Shapes: N tokens of the pack, W tokens before it, H query heads, K key heads, G query heads a key head, D head width; B segments of a
+part, S tokens of its longest one, A of the longest stretch before one.
 """
 
 from __future__ import annotations
@@ -18,10 +17,12 @@ from typing import Any
 
 import torch
 
-from sharpen.runtime.packing import Pack, Span
+from sharpen.runtime.packing import Pack, Segment
 from sharpen.runtime.part_attention import attend, gradients
 
 __all__ = ["Layout", "tree_attention", "wide_dtype"]
+
+_KEYS = 2**10  # keys that a part gathers at most: with 3 heads of 64 values in float64 they take 1.5 MB
 
 
 def wide_dtype(dtype: torch.dtype) -> torch.dtype:
@@ -30,101 +31,117 @@ def wide_dtype(dtype: torch.dtype) -> torch.dtype:
 
 
 class _Part:
-    """Pairs of queries and the keys that they see, padded to one size.
+    """Segments of similar lengths, padded to one size.
 
     Attributes:
-        queries, keys: the pack's places [B, S] and [B, T]; 0 past an end.
-        past_queries, past_keys: where there is no token.
-        causal: whether queries are keys, and see those up to their own.
+        queries: the pack's places [B, S]; 0 past an end.
+        past: [B, S] where there is no token; None where there is no such place.
+        keys: [B, A + S] places among the W + N keys: what comes before a segment, padded in front, then its own.
+        hidden: [B, A] where nothing comes before; None where there is no such place.
     """
 
-    def __init__(self, pairs: Sequence[tuple[Span, Span]], device: torch.device, *, causal: bool) -> None:
-        (self.queries, self.past_queries), (self.keys, self.past_keys) = (
-            _padded(spans, device) for spans in zip(*pairs, strict=True)
-        )
-        self.causal = causal
+    def __init__(self, segments: Sequence[Segment], num_before: int, device: torch.device) -> None:
+        own = [torch.arange(segment.own.start, segment.own.end) for segment in segments]
+        before = [
+            torch.cat([torch.arange(num_before), *(torch.arange(span.start, span.end) + num_before for span in segment.before)])
+            for segment in segments
+        ]
+        queries, past = _padded(own, front=False)
+        places, hidden = _padded(before, front=True)
+        self.queries = queries.to(device)
+        self.past = past.to(device) if past.any() else None
+        self.keys = torch.cat([places, queries + num_before], 1).to(device)
+        self.hidden = hidden.to(device) if hidden.any() else None
+        self._rows: dict[tuple[str, int], torch.Tensor] = {}
 
     def query_rows(self, values: torch.Tensor, shared: int) -> torch.Tensor:
         """[B K, S G, ...] of [N, H, ...]: folded by key head, token by token."""
-        heads = values.shape[1]
-        rows = self.queries[:, None, :, None] * heads + torch.arange(heads, device=values.device).view(shared, 1, -1)
-        return _taken(values, rows).view(len(rows) * shared, -1, *values.shape[2:])
+        return self._taken(values, "queries", self.queries, shared)
 
     def key_rows(self, values: torch.Tensor) -> torch.Tensor:
-        """[B K, T, D] of [N, K, D]."""
-        heads = values.shape[1]
-        rows = self.keys[:, None] * heads + torch.arange(heads, device=values.device)[:, None]
-        return _taken(values, rows).view(len(rows) * heads, -1, values.shape[2])
+        """[B K, A + S, D] of [W + N, K, D]."""
+        return self._taken(values, "keys", self.keys, values.shape[1])
 
-    def hidden(self, shared: int) -> torch.Tensor | None:
-        """[B K, T] where there is no key; None where a causal query never gets there."""
-        if self.causal or not self.past_keys.any():
-            return None
-        return self.past_keys.repeat_interleave(shared, 0)
+    def add_key_rows(self, totals: torch.Tensor, rows: torch.Tensor) -> None:
+        """Add [B K, A + S, D] to [W + N, K, D], each to where `key_rows` took it from."""
+        totals.flatten(0, 1).index_add_(
+            0, self._places("keys", self.keys, totals.shape[1], totals.shape[1]), rows.flatten(0, 1)
+        )
+
+    def _taken(self, values: torch.Tensor, name: str, places: torch.Tensor, shared: int) -> torch.Tensor:
+        rows = self._places(name, places, values.shape[1], shared)
+        return values.flatten(0, 1).index_select(0, rows).view(len(places) * shared, -1, *values.shape[2:])
+
+    def _places(self, name: str, places: torch.Tensor, heads: int, shared: int) -> torch.Tensor:
+        if (name, heads) not in self._rows:
+            self._rows[name, heads] = _folded(places, heads, shared)
+        return self._rows[name, heads]
 
 
-def _padded(spans: Sequence[Span], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    steps = torch.arange(max(map(len, spans)))
-    starts = torch.tensor([span.start for span in spans])[:, None]
-    past = steps >= torch.tensor([len(span) for span in spans])[:, None]
-    return torch.where(past, 0, starts + steps).to(device), past.to(device)
+def _folded(places: torch.Tensor, heads: int, shared: int) -> torch.Tensor:
+    """Row numbers in [tokens x heads] of [B, S] places, in the order [B, K, S, G]."""
+    ids = torch.arange(heads, device=places.device).view(shared, 1, -1)
+    return (places[:, None, :, None] * heads + ids).flatten()
 
 
-def _taken(values: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-    return values.flatten(0, 1).index_select(0, rows.flatten())
+def _per_head(where: torch.Tensor, heads: int, shared: int) -> torch.Tensor:
+    """[B K, S G] of [B, S]."""
+    return where.repeat_interleave(heads // shared, 1).repeat_interleave(shared, 0)
+
+
+def _padded(rows: Sequence[torch.Tensor], *, front: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    width = max(map(len, rows))
+    places = torch.zeros((len(rows), width), dtype=torch.long)
+    past = torch.ones((len(rows), width), dtype=torch.bool)
+    for number, row in enumerate(rows):
+        here = slice(width - len(row), width) if front else slice(0, len(row))
+        places[number, here], past[number, here] = row, False
+    return places, past
 
 
 class Layout:
     """Which tokens of a pack see which, as index tensors, made once for all layers.
 
     Attributes:
-        levels: parts; a token's query is in one part of a level at most, and so is its key. The first level is the segments' own.
+        size: N.
+        parts: segments; a token is in one.
     """
 
-    def __init__(self, pack: Pack, device: torch.device) -> None:
+    def __init__(self, pack: Pack, device: torch.device, *, num_before: int = 0) -> None:
         self.size = len(pack.tokens_N)
-        own = [(span, span) for span in pack.segments]
-        self.levels = [
-            [_Part(pairs, device, causal=level is own) for pairs in _similar(level)]
-            for level in (own, *map(list, pack.crosses))
-        ]
-        self._back: dict[tuple[int, int, int, bool], torch.Tensor] = {}
+        self.parts = [_Part(segments, num_before, device) for segments in _similar(pack.segments, num_before)]
+        self._back: dict[int, torch.Tensor] = {}
 
-    def flat(
-        self, pieces: Sequence[torch.Tensor], level: int, heads: int, shared: int, *, keys: bool = False, fill: float = 0
-    ) -> torch.Tensor:
-        """[N, heads, ...] of what a level's parts have as [B K, S G, ...], or [B K, T, ...] of keys; `fill` where none has a token."""
-        rest = pieces[0].shape[2:]
-        every = torch.cat([*(piece.flatten(0, 1) for piece in pieces), pieces[0].new_full((1, *rest), fill)])
-        which = (level, heads, shared, keys)
-        if which not in self._back:
-            self._back[which] = self._places(self.levels[level], heads, shared, keys=keys)
-        return every.index_select(0, self._back[which]).view(self.size, heads, *rest)
-
-    def _places(self, parts: Sequence[_Part], heads: int, shared: int, *, keys: bool) -> torch.Tensor:
-        """For each token and head its row among the parts' rows; the row after the last where there is none."""
-        order, taken = [], []
-        for part in parts:
-            places, past = (part.keys, part.past_keys) if keys else (part.queries, part.past_queries)
-            ids = torch.arange(heads, device=places.device).view(shared, 1, -1)
-            order.append((places[:, None, :, None] * heads + ids).flatten())
-            taken.append((~past)[:, None, :, None].expand(-1, shared, -1, heads // shared).flatten())
-        rows, kept = torch.cat(order), torch.cat(taken)
-        back = torch.full((self.size * heads,), len(rows), dtype=torch.long, device=rows.device)
-        back[rows[kept]] = torch.arange(len(rows), device=rows.device)[kept]
-        return back
+    def flat(self, pieces: Sequence[torch.Tensor], heads: int, shared: int) -> torch.Tensor:
+        """[N, H, ...] of what the parts have as [B K, S G, ...]."""
+        every = torch.cat([piece.flatten(0, 1) for piece in pieces])
+        if heads not in self._back:
+            rows = torch.cat([_folded(part.queries, heads, shared) for part in self.parts])
+            taken = [
+                torch.ones_like(part.queries, dtype=torch.bool) if part.past is None else ~part.past for part in self.parts
+            ]
+            kept = torch.cat([_per_head(each, heads, shared).flatten() for each in taken])
+            self._back[heads] = torch.empty(self.size * heads, dtype=torch.long, device=rows.device)
+            self._back[heads][rows[kept]] = torch.arange(len(rows), device=rows.device)[kept]
+        return every.index_select(0, self._back[heads]).view(self.size, heads, *pieces[0].shape[2:])
 
 
-def _similar(pairs: Sequence[tuple[Span, Span]]) -> list[list[tuple[Span, Span]]]:
-    """The pairs by length, longest first, in groups that padding makes at most a quarter longer."""
-    groups: list[list[tuple[Span, Span]]] = []
-    for pair in sorted(pairs, key=lambda pair: (-len(pair[0]), -len(pair[1]))):
+def _similar(segments: Sequence[Segment], num_before: int) -> list[list[Segment]]:
+    """The segments by length, longest first, in groups that padding makes at most a quarter longer, and that are not too large."""
+    groups: list[list[Segment]] = []
+    for segment in sorted(segments, key=lambda segment: (-len(segment.own), -segment.num_before)):
         first = groups[-1][0] if groups else None
-        if first and all(max(map(len, both)) <= 1.25 * min(map(len, both)) + 8 for both in zip(first, pair, strict=True)):
-            groups[-1].append(pair)
-        else:
-            groups.append([pair])
+        if first and _alike(len(first.own), len(segment.own)) and _alike(first.num_before, segment.num_before):
+            keys = num_before + len(first.own) + max(first.num_before, segment.num_before)
+            if (len(groups[-1]) + 1) * keys <= _KEYS:
+                groups[-1].append(segment)
+                continue
+        groups.append([segment])
     return groups
+
+
+def _alike(one: int, other: int) -> bool:
+    return max(one, other) <= 1.25 * min(one, other) + 8
 
 
 def tree_attention(
@@ -142,7 +159,7 @@ def tree_attention(
         key, value: [N, K, D], where K divides H.
         layout: who sees whom.
         scale: of the scores.
-        before: keys and values [K, T, D], wide, that every token sees beside; they get no gradient.
+        before: keys and values [K, W, D], wide, that every token sees beside: for sampling, which needs no gradient.
     """
     out: torch.Tensor = _TreeAttention.apply(query, key, value, layout, scale, before)  # type: ignore[no-untyped-call]  # as torch is
     return out
@@ -160,27 +177,20 @@ class _TreeAttention(torch.autograd.Function):
         before: Sequence[torch.Tensor],
     ) -> torch.Tensor:
         wide, heads, shared = wide_dtype(value.dtype), query.shape[1], key.shape[1]
-
-        def read(level: int) -> tuple[torch.Tensor, torch.Tensor]:
-            pieces = []
-            for part in layout.levels[level]:
-                q = part.query_rows(query, shared).to(wide).mul_(scale)
-                k, v = (part.key_rows(values).to(wide) for values in (key, value))
-                pieces.append(attend(q, k, v, part.hidden(shared), groups=heads // shared, causal=part.causal))
-            outs, norms = zip(*pieces, strict=True)
-            return layout.flat(outs, level, heads, shared), layout.flat(norms, level, heads, shared, fill=float("-inf"))
-
-        out, lse = read(0)
-        for level in range(1, len(layout.levels)):
-            out, lse = _joined(out, lse, *read(level))
+        queries, keys, values = query.to(wide).mul(scale), key.to(wide), value.to(wide)
         if before:
-            q = query.to(wide).mul(scale).unflatten(1, (shared, -1)).transpose(0, 1).flatten(1, 2)
-            more = attend(q, before[0], before[1], None, groups=heads // shared, causal=False)
-            each = (values.unflatten(1, (len(query), -1)).transpose(0, 1).flatten(1, 2) for values in more)
-            out, lse = _joined(out, lse, *each)
-        out = out.to(value.dtype)
-        ctx.save_for_backward(query, key, value, out, lse.to(torch.promote_types(value.dtype, torch.float32)))
-        ctx.layout, ctx.scale = layout, scale
+            keys, values = (torch.cat([old.transpose(0, 1), new]) for old, new in zip(before, (keys, values), strict=True))
+        pieces = []
+        for part in layout.parts:
+            q, k, v = part.query_rows(queries, shared), part.key_rows(keys), part.key_rows(values)
+            out, lse = attend(q, k, v, part.hidden, groups=heads // shared)
+            pieces.append((out.to(value.dtype), lse.to(torch.promote_types(value.dtype, torch.float32))))
+        outs, norms = zip(*pieces, strict=True)
+        out = layout.flat(outs, heads, shared)
+        if any(ctx.needs_input_grad):
+            assert not before
+            ctx.save_for_backward(query, key, value, out, layout.flat(norms, heads, shared))
+            ctx.layout, ctx.scale = layout, scale
         return out
 
     @staticmethod
@@ -188,35 +198,18 @@ class _TreeAttention(torch.autograd.Function):
         query, key, value, out, lse = ctx.saved_tensors
         layout: Layout = ctx.layout
         heads, shared = query.shape[1], key.shape[1]
-        grad = grads[0].to(lse.dtype)
-        delta = (grad * out).sum(-1)
-
-        def shares(level: int) -> list[torch.Tensor]:
-            pieces = []
-            for part in layout.levels[level]:
-                of_out, q = (part.query_rows(values, shared).to(lse.dtype) for values in (grad, query))
-                k, v = (part.key_rows(values).to(lse.dtype) for values in (key, value))
-                bound, deltas = (part.query_rows(values, shared) for values in (lse, delta))
-                # past the end the log-sum-exp is infinite, so that the share of every key there is exactly 0
-                past = part.past_queries[:, None, :, None].expand(-1, shared, -1, heads // shared).reshape(bound.shape)
-                bound.masked_fill_(past, float("inf"))
-                how = {"groups": heads // shared, "causal": part.causal}
-                pieces.append(gradients(of_out, q.mul_(ctx.scale), k, v, part.hidden(shared), bound, deltas, **how))
-            of_q, of_k, of_v = zip(*pieces, strict=True)
-            return [
-                layout.flat(of_q, level, heads, shared).mul_(ctx.scale),
-                *(layout.flat(each, level, shared, shared, keys=True) for each in (of_k, of_v)),
-            ]
-
-        totals = shares(0)
-        for level in range(1, len(layout.levels)):
-            totals = [total.add_(more) for total, more in zip(totals, shares(level), strict=True)]
+        grad, queries, keys, values = (each.to(lse.dtype) for each in (grads[0], query, key, value))
+        queries, delta = queries.mul(ctx.scale), (grad * out).sum(-1)
+        of_key, of_value = (torch.zeros(each.shape, dtype=lse.dtype, device=lse.device) for each in (key, value))
+        pieces = []
+        for part in layout.parts:
+            of_out, q, bound, deltas = (part.query_rows(each, shared) for each in (grad, queries, lse, delta))
+            k, v = part.key_rows(keys), part.key_rows(values)
+            if part.past is not None:  # there the log-sum-exp is infinite, so that the share of every key is exactly 0
+                bound.masked_fill_(_per_head(part.past, heads, shared), float("inf"))
+            of_q, of_k, of_v = gradients(of_out, q, k, v, part.hidden, bound, deltas, groups=heads // shared)
+            pieces.append(of_q)
+            part.add_key_rows(of_key, of_k)
+            part.add_key_rows(of_value, of_v)
+        totals = (layout.flat(pieces, heads, shared).mul_(ctx.scale), of_key, of_value)
         return (*(total.to(given.dtype) for total, given in zip(totals, (query, key, value), strict=True)), None, None, None)
-
-
-def _joined(
-    out: torch.Tensor, lse: torch.Tensor, more: torch.Tensor, more_lse: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Two parts of attention [N, H, D] with their log-sum-exps [N, H] as one."""
-    total = torch.logaddexp(lse, more_lse)
-    return more.lerp_(out, (lse - total).exp_()[..., None]), total
