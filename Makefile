@@ -12,7 +12,7 @@ $(VENV)/.made: pyproject.toml constraints.txt
 	@started=$$(date +%s); \
 	$(PYTHON) -m venv $(VENV) && \
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt "torch==2.13.0" && \
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[lora,tasks,gguf,math,data,dev]' && \
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[lora,tasks,gguf,math,data,code,dev]' && \
 	echo "environment: $$(( $$(date +%s) - started )) s"
 	@touch $@
 
