@@ -15,7 +15,7 @@ from sharpen.roles import guest_capabilities
 from sharpen.tasks import Task
 from sharpen.types import Prompt
 
-__all__ = ["check_needs", "fitting"]
+__all__ = ["check_needs", "fitting", "roles_asked"]
 
 _ROLES = ("base", "incumbent", "previous", "current")  # filled from the start; a step may write others
 
@@ -141,8 +141,7 @@ def _check_roles(recipe: Recipe, guests: Set[str]) -> None:
                 f"step {step.name!r} trains by the log-probabilities of its own samples, and {sorted(drawn)[0]!r} is another model, whose "
                 "answers have none; choose an objective for demonstrations or preferences"
             )
-    asked = {role for part in recipe.stages for role in _roles_of(part)}
-    asked |= {role for step in steps for role in (*_scored(step), *(step.average or ()), step.start)}
+    asked = roles_asked(recipe)
     for role in guests:
         if role in {*_ROLES, *written}:
             raise ValueError(
@@ -150,6 +149,13 @@ def _check_roles(recipe: Recipe, guests: Set[str]) -> None:
             )
         if role not in asked:
             raise ValueError(f"nothing in {recipe.name!r} asks the role {role!r}; it asks {sorted(asked)}")
+
+
+def roles_asked(recipe: Recipe) -> frozenset[str]:
+    """Every role that something in the recipe asks or starts from."""
+    asked = {role for part in recipe.stages for role in _roles_of(part)}
+    steps = (*recipe.setup, *recipe.steps)
+    return frozenset(asked | {role for step in steps for role in (*_scored(step), *(step.average or ()), step.start)})
 
 
 def _scored(step: Step[Any]) -> list[str]:  # Any: any kind of example

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from tests.faults.faulty_server import Faulty
 
+from cli_runs import TINY, sharpen
 from example_builders import ROUND, completion, group
 from sharpen.checks import check_needs
 from sharpen.endpoint import EndpointRuntime, parse_served
+from sharpen.endpoint.account import spending_in
 from sharpen.errors import ModelError
 from sharpen.feedback.checklist import checklist
 from sharpen.feedback.implicit_reward import implicit_reward
@@ -26,6 +29,7 @@ from sharpen.parts import Part, Recipe, Step, part, recipe
 from sharpen.protocols import Policy, Request, Sampling, Training
 from sharpen.roles import Cast, guest_ids
 from sharpen.rounds import improve
+from sharpen.run import Run
 from sharpen.runtime.tiny import tiny_prompts
 from sharpen.sample import completions
 from sharpen.select import best_vs_worst, demonstrations, rollouts
@@ -166,6 +170,56 @@ def test_a_served_teacher_is_asked_once_and_its_text_is_trained_as_given(tmp_pat
     assert run.served.answered == 12
     assert run.served.charged == first["counted"]
     run.close(), again.close()
+
+
+TAUGHT = """
+from sharpen import Recipe, Training, recipe
+from sharpen.methods.rft import rft
+from sharpen.objectives import NLL
+from sharpen.sample import completions
+from sharpen.select import demonstrations
+from sharpen.parts import part
+
+@part(writes=("reward",))
+def liked():
+    def stage(groups, round):
+        return [one.with_scores(reward=[1.0] * len(one.completions)) for one in groups]
+    return stage
+
+def taught() -> Recipe:
+    "Imitate a teacher."
+    return recipe(name="taught", sample=completions(1, role="teacher"), feedback=liked(), select=demonstrations(by="reward"),
+                  objective=NLL(), training=Training(learning_rate=1e-3, batch_size=8), rounds=1)
+"""
+
+
+def test_runs_side_by_side_share_a_teacher_its_account_and_its_cap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(TAUGHT)
+    sizes = "--num-train 12 --num-gate 20 --num-final 20 --rounds 1 --budget-tokens 200 --num-seeds 2 --no-controls --json"
+    with Faulty(seed=2, scale=0) as server:
+        role = f"--roles teacher=endpoint:m@{server.url},input=0.15,output=0.6"
+        words = f"compare mine.py:taught rft,num_samples=2 {TINY} {role} {sizes} --out both"
+        refused = sharpen(f"{words} --max-cost 0.000001")
+        assert refused.code != 0
+        assert "cap" in refused.err
+        called = sharpen(f"{words} --max-cost 1")
+        assert called.code == 0, called.err
+        asked = server.tally["attempts"]
+        assert sharpen(f"{words} --max-cost 1").code == 0
+        assert server.tally["attempts"] == asked
+        assert asked
+        spent = spending_in(Path("both"))
+        assert spent is not None
+        assert spent.charged == server.tally["counted"]
+        unasked = sharpen(f"compare rft {TINY} {role} {sizes} --out none")
+        assert "no method here asks the role 'teacher'" in unasked.err
+    assert any("what it reads and writes is in no budget" in note for note in json.loads(called.out)["notes"])
+    commands = {
+        Run.open(one).facts["method"]: Run.open(one).facts["settings"]["command"] for one in Path("both/arms").iterdir()
+    }
+    assert "--roles teacher=" in commands["taught"]
+    assert "--roles" not in commands["rft"]
 
 
 def test_parity_says_where_two_engines_part() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,18 @@ from sharpen.run import Run
 from sharpen.runtime.torch_runtime import TorchRuntime
 from sharpen.tasks import Task
 
-__all__ = ["Built", "build", "make_runtime", "needs_for", "resolve_model", "runtime_of", "settings_of"]
+__all__ = [
+    "Built",
+    "account_of",
+    "build",
+    "check_cap",
+    "make_guests",
+    "make_runtime",
+    "needs_for",
+    "resolve_model",
+    "runtime_of",
+    "settings_of",
+]
 
 Say = Callable[[str], None]
 _NUMERIC = ("device", "dtype", "threads")  # what can change the last bits of a number
@@ -88,9 +99,8 @@ def build(settings: Settings, say: Say) -> Built:
     model = resolve_model(settings, say)
     account = account_of(settings)
     runtime = make_runtime(settings, model, account)
-    guests = {role: _guest(str(spec), account, say) for role, spec in settings.roles.items()}
-    if account.max_cost is not None and not any(isinstance(one, EndpointRuntime) for one in (runtime, *guests.values())):
-        raise ValueError("max_cost is given, and no model of this run is served: leave it out, or use --budget-tokens")
+    guests = make_guests(settings, account, say)
+    check_cap(account, (runtime, *guests.values()))
     return Built(chosen=chosen, recipe=recipe, task=task, model=model, runtime=runtime, guests=guests, gate=gate, budget=budget)
 
 
@@ -99,8 +109,24 @@ def account_of(settings: Settings) -> Account:
     return Account(settings.folder / ACCOUNT, max_cost=settings.max_cost, max_hours=settings.max_hours)
 
 
-def _guest(spec: str, account: Account, say: Say) -> Runtime:
-    return loading.make_runtime(loading.find_model(spec, progress=say), account=account)
+def make_guests(settings: Settings, account: Account, say: Say) -> Mapping[str, Runtime]:
+    """The models that fill roles, by role.
+
+    Raises:
+        ModelError: one cannot be found or read.
+    """
+    specs = {role: str(spec) for role, spec in settings.roles.items()}
+    return {role: loading.make_runtime(loading.find_model(spec, progress=say), account=account) for role, spec in specs.items()}
+
+
+def check_cap(account: Account, runtimes: Iterable[Runtime]) -> None:
+    """Refuse a cap on costs where nothing costs money.
+
+    Raises:
+        ValueError: none of these models is served.
+    """
+    if account.max_cost is not None and not any(isinstance(one, EndpointRuntime) for one in runtimes):
+        raise ValueError("max_cost is given, and no model here is served: leave it out, or use --budget-tokens")
 
 
 def needs_for(recipe: Recipe, model: ResolvedModel | ServedModel, runtime: Runtime) -> Needs:

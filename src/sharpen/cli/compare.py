@@ -79,7 +79,9 @@ def _contested(question: Question, *, quiet: bool, file: TextIO) -> Comparison:
         names = ", ".join(one.name for one in field.contenders)
         say(f"{names} on {field.arms.task.name}, {budget} each, {contest.total} runs at most", file=file)
         say(f"comparison: {question.folder}", file=file)
-    return of_contest(contest, command=question.command)
+    found = of_contest(contest, command=question.command)
+    field.account.close()
+    return found
 
 
 def _tell(found: Comparison, places: Mapping[str, str]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sharpen.budget import Budget
+from sharpen.checks import roles_asked
 from sharpen.cli.recipes import choose, make_recipe, own_parameters
 from sharpen.cli.settings import Settings
 from sharpen.cli.values import written_value
@@ -196,8 +197,11 @@ def _over_grid(one: Asked, grid: Mapping[str, tuple[str, ...]]) -> Iterator[Aske
 def _setting(one: Asked, settings: Settings, task: Task, record: Callable[[Settings], Mapping[str, Any]]) -> Setting:
     chosen = choose(settings.replace(method=one.method, parameters=one.parameters))
 
+    recipe = make_recipe(chosen, task)
+    roles = {role: spec for role, spec in chosen.settings.roles.items() if role in roles_asked(recipe)}
+
     def recorded(seed: int, folder: Path, budget: Budget | None) -> Mapping[str, Any]:
-        own = chosen.settings.replace(seed=seed, out=str(folder), controls=False)
+        own = chosen.settings.replace(seed=seed, out=str(folder), controls=False, roles=roles)
         return record(own if budget is None else own.replace(budget_tokens=budget.tokens, budget_seconds=budget.seconds))
 
-    return Setting(parameters=chosen.settings.parameters, recipe=make_recipe(chosen, task), record=recorded)
+    return Setting(parameters=chosen.settings.parameters, recipe=recipe, record=recorded)

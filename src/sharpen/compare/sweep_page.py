@@ -46,14 +46,14 @@ def spent_words(found: Swept, spent: float) -> str:
 
 
 def write_sweep(found: Swept, folder: Path, *, command: str, after: str) -> Mapping[str, Path]:
-    """Write `index.html`, `settings.md` and `settings.csv`; where they are, by what they are.
+    """Write `sweep.html`, `settings.md` and `settings.csv`; where they are, by what they are.
 
     Args:
         command: that repeats the sweep.
         after: that compares the settings which were taken.
     """
     texts = {
-        "page": ("index.html", _page(found, command, after)),
+        "page": ("sweep.html", _page(found, command, after)),
         "markdown": ("settings.md", _markdown(found, command, after)),
         "table": ("settings.csv", csv_text(_HEADS, [_values(found, one) for one in found.tried])),
         "json": ("settings.json", json.dumps(sweep_json(found), indent=1, default=str) + "\n"),
