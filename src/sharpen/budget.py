@@ -16,8 +16,9 @@ __all__ = ["Budget", "Meter"]
 class Budget:
     """A bound on what goes into a model; exactly one of the two is given.
 
-    A run with a budget goes on round after round, roll-backs or not, until it is spent. It stops after the pass in flight, so it
-    spends more than the budget by less than that pass. What measures (gate, final split, controls) is not counted.
+    A run with a budget goes on round after round, roll-backs or not, and stops after the pass that brings it nearest to the budget, as
+    far as the pass before tells: where less than half of that is left. So it misses the budget by about half a pass at most, on either
+    side; a first pass that is larger is made all the same. What measures (gate, final split, controls) is not counted.
 
     Attributes:
         tokens: sampled and trained, at least 1.
@@ -76,11 +77,14 @@ class Meter:
     budget: Budget | None
     spent: Spent = field(default_factory=Spent)
     _at_start: float | None = None
+    _last_pass: float = 0.0
 
     @property
     def exhausted(self) -> bool:
-        """Whether there is a budget, and it is spent."""
-        return self.budget is not None and self.budget.overshoot(self.spent) >= 0
+        """Whether there is a budget, and a pass like the last would end further from it than the run stands."""
+        if self.budget is None:
+            return False
+        return self.budget.size - self.budget.counted(self.spent) <= self._last_pass / 2
 
     def begin_round(self) -> None:
         """Note what was spent before a round."""
@@ -89,7 +93,9 @@ class Meter:
     def read(self, ledger: Ledger, round: int, number: int) -> None:
         """Count what was spent up to that pass of that round: a run that is gone on with counts as it did before."""
         if self.budget is not None:
+            before = self.budget.counted(self.spent)
             self.spent = spent_on_model(costs_of(ledger, until=(round, number)))
+            self._last_pass = self.budget.counted(self.spent) - before
 
     def told(self) -> Mapping[str, float]:
         """What is `spent` of the budget's `size`, in its own unit; nothing without a budget."""
@@ -100,6 +106,8 @@ class Meter:
         if self.budget is None:
             return None
         spent = f"{self.budget.counted(self.spent):,.0f} of {self.budget}"
+        if self.exhausted and self.budget.overshoot(self.spent) < 0:
+            return f"another pass would overspend the budget by more than is left of it ({spent}): the run ends after {_told(rounds)}"
         if self.exhausted:
             return f"the budget is spent ({spent}): the run ends after {_told(rounds)}"
         if rounds and self._at_start == self.budget.counted(self.spent):

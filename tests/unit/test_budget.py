@@ -60,6 +60,7 @@ def test_a_recipe_step_may_be_called_as_a_control_is() -> None:
 def test_the_meter_reads_up_to_a_pass_and_says_when_it_is_spent(ledger: Ledger) -> None:
     meter = Meter(budget=Budget(tokens=90))
     meter.begin_round()
+    meter.read(ledger, 0, 0)
     meter.read(ledger, 0, 1)
     assert not meter.exhausted
     assert meter.told() == {"spent": 67.0, "size": 90.0}
@@ -68,6 +69,20 @@ def test_the_meter_reads_up_to_a_pass_and_says_when_it_is_spent(ledger: Ledger) 
     meter.read(ledger, 1, 0)
     assert meter.exhausted
     assert meter.end(2) == "the budget is spent (97 of 90 tokens): the run ends after 2 rounds"
+
+
+def test_a_pass_that_would_miss_the_budget_by_more_than_is_left_is_not_made(ledger: Ledger) -> None:
+    """Passes of 30 after a setup of 7: at 67, 14 are left of 81, and 15 of 82 are half a pass, which is not enough either."""
+    for tokens, spent in ((81, True), (82, True), (83, False)):
+        meter = Meter(budget=Budget(tokens=tokens))
+        meter.begin_round()
+        for place in ((-1, 0), (0, 0), (0, 1)):
+            meter.read(ledger, *place)
+        assert meter.exhausted is spent, tokens
+    meter.budget = Budget(tokens=81)
+    assert meter.end(1) == (
+        "another pass would overspend the budget by more than is left of it (67 of 81 tokens): the run ends after 1 round"
+    )
 
 
 def test_a_round_that_costs_nothing_ends_a_run(ledger: Ledger) -> None:
