@@ -17,7 +17,6 @@ from sharpen.methods.rest_em import rest_em
 from sharpen.rounds import improve
 from sharpen.types import Group, user
 
-
 TOKENS = {"a": 1, "b": 2, "c": 1, "d": 5}
 """By answer how many tokens it has."""
 

@@ -24,8 +24,8 @@ def returns_to_go(
 
     With the reward r_i of a completion and the cost c_it of its token t, the return from token t on is r_i - beta sum_{s >= t} c_is: a
     penalty in the reward reaches the tokens before it alone, and the reward, which comes at the end, reaches all. From it is taken the
-    mean whole return of the group's other completions; one without others is 0 throughout. That is proximal policy optimisation's advantage at lambda = gamma = 1 with this
-    baseline in place of a learned value.
+    mean whole return of the group's other completions; one without others has advantage 0. That is proximal policy optimisation's
+    advantage at lambda = gamma = 1 with this baseline in place of a learned value.
 
     Args:
         by: the score that is the reward; an abstained completion is in no baseline and becomes no rollout.
