@@ -49,7 +49,7 @@ def test_one_round_is_one_exact_step_of_expectation_maximisation() -> None:
     rows = torch.log_softmax(logits, -1)[[list(policy).index(text) for text in drawn]]
     lengths = torch.tensor([TOKENS[text] for text in drawn])
     spread = (rows / lengths)[:, None].expand(-1, blank.weights.shape[1])
-    value(step.objective, examples, dataclasses.replace(blank, logps=spread)).backward()  # type: ignore[no-untyped-call]  # torch's own
+    value(step.objective, examples, dataclasses.replace(blank, logps=spread)).backward()
     assert logits.grad is not None
     assert logits.grad.tolist() == pytest.approx([0.0] * 4, abs=1e-9)
     before, after = ([sum(shares[one] for one in answers) for answers in right.values()] for shares in (policy, new))
