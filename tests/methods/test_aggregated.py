@@ -20,7 +20,7 @@ from sharpen.runtime.tiny import tiny_prompts
 from sharpen.sample import completions
 from sharpen.sample.aggregated import aggregated, shown_together
 from sharpen.select import best, majority
-from sharpen.types import Prompt, user
+from sharpen.types import Message, Prompt, Text, user
 
 NUM_PROMPTS = 60
 
@@ -87,6 +87,15 @@ def test_the_question_and_each_answer_stand_in_their_places() -> None:
     put = shown_together(of_braces, "Q: {question}\n{answers}\nA:", "{number}) {answer}")
     assert put.text == "Q: What is {answers}?\n1) {question}\n\n2) b\nA:"
     assert put.parents == (of_braces.prompt.id,)
+
+
+def test_what_stands_before_the_question_stays() -> None:
+    system = Message(role="system", content=(Text(text="Say a number alone."),))
+    asked = Prompt(messages=(system, *user("2 + 2?").messages))
+    put = shown_together(group(["4"], prompt=asked), "{question}\n{answers}", "{answer}")
+    assert (put.messages[0], put.text, put.next) == (system, "2 + 2?\n4", "assistant")
+    raw = shown_together(group(["4"], prompt=user("2 + 2 =", next="raw")), "{question}{answers}", "{answer}")
+    assert raw.next == "assistant"  # it is asked for in words, not to be gone on from
 
 
 def test_scores_of_the_answers_shown_are_not_the_new_answer_s() -> None:

@@ -129,6 +129,10 @@ def test_both_kinds_of_lesson_raise_what_they_teach() -> None:
     before = rates(policy)
     training = Training(learning_rate=2e-3, epochs=6, batch_size=16)
     made = lessons(groups, policy)
+    attempts = {
+        (turn, weight) for one in made for turn, weight in zip(one.row.completion.turns, one.row.token_weights, strict=True)
+    }
+    assert attempts == {(0, 0.0), (1, 0.0), (1, 1.0)}, "first attempts and what is said between are context"
     runtime.train(runtime.base, made, NLL(), training, scored={}, carried=False, result="tuned", seed=0)
     after = rates(runtime.load(Checkpoint(id="tuned")))
     assert None not in (before.confidence, before.critique, after.confidence, after.critique)

@@ -30,7 +30,9 @@ def test_the_price_of_a_token_reaches_those_before_it_and_the_reward_reaches_all
     costs = ((1.0, 2.0), (4.0, -2.0), (0.0, 1.0), (9.0, 9.0))
     one = group(list("abcd"), reward=[10.0, 0.0, 0.0, None])
     priced = dataclasses.replace(one, token_scores={"departure": costs})
-    found = returns_to_go(beta=0.5)([priced], ROUND)
+    [step] = rlvr(VERIFIER, beta=0.5).steps
+    assert step.select is not None
+    found = step.select([priced], ROUND)
     # whole returns 10 - 1.5, 0 - 1, 0 - 0.5; the means of the other two are -0.75, 4 and 3.75
     assert [rollout.row.advantages for rollout in found] == [
         pytest.approx((9.25, 9.25 + 0.5)),
@@ -40,6 +42,15 @@ def test_the_price_of_a_token_reaches_those_before_it_and_the_reward_reaches_all
     assert [rollout.reward for rollout in found] == [10.0, 0.0, 0.0]
     free = returns_to_go(beta=0.0)([priced], ROUND)
     assert [rollout.row.advantages for rollout in free] == [(10.0, 10.0), (-5.0, -5.0), (-5.0, -5.0)]
+
+
+def test_an_answer_without_siblings_is_neither_raised_nor_lowered() -> None:
+    """It has nothing to be compared with; its own return is no baseline, which would pay tokens for the price of those before them."""
+    for rewards in ([10.0], [10.0, None]):
+        costs = ((1.0, 2.0),) * len(rewards)
+        alone = dataclasses.replace(group(list("ab")[: len(rewards)], reward=rewards), token_scores={"departure": costs})
+        [rollout] = returns_to_go(beta=0.5)([alone], ROUND)
+        assert rollout.row.advantages == (0.0, 0.0)
 
 
 def test_the_value_of_an_answer_matters_beside_a_price() -> None:

@@ -19,7 +19,10 @@ from sharpen.types import Group, user
 
 LIFE = "Ada was born in 1815. Ada lived in Rome and wrote notes. Ada died in 1900. Ada had a cat. It rained."
 TOLD = {"was born in": "1815", "lived in": "London", "wrote": "notes", "died in": "1852", "had": "a cat"}
-"""What it says when it is asked again: all true, but for the cat, which is the same error twice."""
+"""What it says when it is asked again: all true, but for the cat, which is the same error twice.
+
+What stands in the answer so far it only repeats.
+"""
 
 
 class Biographer:
@@ -37,7 +40,8 @@ class Biographer:
         if "gap of: " in text:
             self.told.append(text)
             relation = text.split("gap of: ")[1].split(";")[1].strip()
-            return f"Ada {relation} {TOLD[relation]}."
+            said = {known: thing for one in sentences_in(field(text, "Answer so far")) for known, thing in facts(one)}
+            return f"Ada {relation} {said.get(relation, TOLD[relation])}."
         if text.startswith("Do they"):
             before = request.prompt.messages[-3].text
             one, other = (dict(facts(field(before, f"Statement {number}"))) for number in (1, 2))

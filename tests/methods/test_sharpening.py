@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from pathlib import Path
@@ -61,6 +62,20 @@ def test_the_majority_is_imitated_whatever_its_likelihood() -> None:
     assert example.row.completion.text == "c"
     with pytest.raises(ValueError, match="one of likelihood, mean-likelihood, majority"):
         sharpening(reward="luck")  # type: ignore[arg-type]  # refused
+
+
+@pytest.mark.parametrize("reward", ["likelihood", "mean-likelihood", "majority"])
+def test_of_a_group_whose_best_was_cut_another_is_imitated(reward: str) -> None:
+    (step,) = sharpening(reward=reward).steps  # type: ignore[arg-type]  # one of three
+    assert step.feedback is not None
+    assert step.select is not None
+    cut, whole, other = drawn("a", 0), drawn("a", 1), drawn("d", 2)
+    cut = dataclasses.replace(cut, finish="length", segments=(dataclasses.replace(cut.segments[0], logprobs=(-0.01,)),))
+    group = Group(prompt=PROMPT, completions=(cut, whole, other))
+    (example,) = step.select(step.feedback([group], ROUND), ROUND)
+    assert (example.row.completion.text, example.row.completion.index) == ("a", 1)
+    alone = Group(prompt=PROMPT, completions=(cut,))
+    assert list(step.select(step.feedback([alone], ROUND), ROUND)) == []
 
 
 def test_a_habit_is_sharpened_and_the_gate_says_no(tmp_path: Path) -> None:

@@ -18,24 +18,29 @@ from sharpen.endpoint.account import spending_in
 from sharpen.errors import ModelError
 from sharpen.feedback.checklist import checklist
 from sharpen.feedback.implicit_reward import implicit_reward
+from sharpen.feedback.likelihood import logprob_score, mean_logprob_score
 from sharpen.feedback.p_true import p_true
 from sharpen.feedback.reading import verdicts_on
 from sharpen.feedback.rubric import rubric
 from sharpen.feedback.verify import verify
+from sharpen.methods.iterative_deepening import iterative_deepening
+from sharpen.methods.progressive_self_reflection import progressive_self_reflection
+from sharpen.methods.self_refine import self_refine
 from sharpen.methods.self_rewarding import self_rewarding
 from sharpen.objectives import DPO, NLL, PolicyGradient
 from sharpen.parity import parity
-from sharpen.parts import Part, Recipe, Step, part, recipe
+from sharpen.parts import Part, Recipe, Step, chain, part, recipe
 from sharpen.protocols import Policy, Request, Sampling, Training
 from sharpen.roles import Cast, guest_ids
 from sharpen.rounds import improve
 from sharpen.run import Run
 from sharpen.runtime.tiny import tiny_prompts
 from sharpen.sample import completions
-from sharpen.select import best_vs_worst, demonstrations, rollouts
+from sharpen.select import best, best_vs_worst, demonstrations, rollouts
 from sharpen.types import Completion, Prompt, user
 from tiny_runs import VERIFIER, tiny_runtime, tiny_task
 
+LIKELIHOODS = (logprob_score, mean_logprob_score)
 SERVED = EndpointRuntime(parse_served("endpoint:m@http://127.0.0.1:9/v1"))
 
 
@@ -107,6 +112,17 @@ def test_what_another_model_cannot_do_is_refused_before_the_first_token() -> Non
         needing(on_policy, teacher=SERVED)
     with pytest.raises(ModelError, match="needs 'train'"):
         check_needs(self_rewarding(verdict_from="generate"), SERVED, tiny_task(), 1)
+
+
+@pytest.mark.parametrize(
+    ("made", "need"),
+    [(self_refine(), "continue"), (iterative_deepening(), "continue"), (progressive_self_reflection(), "continue")]
+    + [(Recipe(answer=chain(completions(2), likelihood(), best("likelihood"))), "logprobs") for likelihood in LIKELIHOODS],
+    ids=lambda one: one if isinstance(one, str) else one.name,
+)
+def test_what_goes_on_from_tokens_or_reads_their_probabilities_is_refused_of_a_served_model(made: Recipe, need: str) -> None:
+    with pytest.raises(ModelError, match=f"needs '{need}', which this runtime cannot do"):
+        check_needs(made, SERVED, tiny_task(), 1)
 
 
 def test_answers_of_another_model_are_text_to_ours() -> None:

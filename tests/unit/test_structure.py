@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,17 @@ MODULES = sorted(path.relative_to(SOURCE) for path in SOURCE.rglob("*.py"))
 def test_no_module_holds_two_ideas(module: Path) -> None:
     lines = len((SOURCE / module).read_text("utf-8").splitlines())
     assert lines <= 400, f"{module} has {lines} lines; a longer file than 400 is two ideas: split it"
+
+
+GOES_ON = re.compile(r"\bpartial=|\.(follow_up|appended)\(|\b(replied|injected)\(")
+OTHERS_WRITE = {"sample/criticised.py", "sample/lengthened.py"}
+"""Their second role only writes, so that it may be a served model; a part's needs are of all its roles."""
+
+
+def test_a_part_that_goes_on_from_tokens_says_so() -> None:
+    texts = {str(module): (SOURCE / module).read_text("utf-8") for module in MODULES}
+    found = {name for name, text in texts.items() if "\n@part(" in text and GOES_ON.search(text)}
+    assert {name for name in found if '"continue"' not in texts[name]} == OTHERS_WRITE
 
 
 def test_import_loads_no_torch() -> None:

@@ -14,7 +14,7 @@ from sharpen.types import Completion, Group
 __all__ = ["logprob_score", "mean_logprob_score"]
 
 
-@part(writes=("{name}",))
+@part(writes=("{name}",), needs=("logprobs",))
 def logprob_score(*, name: str = "likelihood") -> Callable[[Sequence[Group], Round], Sequence[Group]]:
     """Log-probability (nats) of each completion as a whole, under the policy that sampled it and at its temperature.
 

@@ -23,6 +23,7 @@ CARD = Card(
         "an answer that ends within its slice is not made to go on",
         "slices end after a number of tokens, wherever that is in a sentence, and all together at the task's limit",
         "votes only; the source also takes the best of n by a reward model",
+        "answers are compared by their last number, or, where there is none, as whole texts with all that was said before the last trigger",
     ),
     shelf="faithful",
     oracle="tests/methods/test_iterative_deepening.py::test_slices_grow_geometrically",

@@ -23,7 +23,8 @@ CARD = Card(
     needs=("verifier",),
     feedback=("verifier",),
     departs=(
-        "8 samples a prompt (the source: 32 for mathematics, 64 for programs), drawn without few-shot examples",
+        "8 samples a prompt (the source: 32 for mathematics, 64 for programs), so that the cap acts only where more are asked for, and "
+        "drawn without few-shot examples",
         "of more right answers than the cap, which are kept is drawn at random; how the source chooses is not known to us",
         "2 epochs over each round's examples; the source stops by the reward on validation problems",
         "a round begins from what the gate last promoted; the source samples from every new model",

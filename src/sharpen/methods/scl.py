@@ -27,6 +27,8 @@ CARD = Card(
         "text alone; the source trains vision-language models on questions with options",
         "the request to check is in our words; the source has four wordings, and takes one a run",
         "no supervised term beside the preferences (the authors' script: 0.1), and full weights where no rank is given",
+        "a learning rate of 5e-6 (the authors' script: 5e-5, for adapters)",
+        "an attempt that the verifier cannot judge makes no pair; the authors' code takes an answer that it cannot read for wrong",
         "4 pairs of attempts a prompt in each of several rounds; the source makes its pairs once, one a question",
     ),
     shelf="faithful",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from sharpen.cards import Card
@@ -10,11 +11,14 @@ from sharpen.feedback.likelihood import logprob_score, mean_logprob_score
 from sharpen.feedback.votes import votes
 from sharpen.forms import decaying
 from sharpen.objectives import NLL
-from sharpen.parts import Recipe, chain, recipe
+from sharpen.parts import Recipe, chain, part, recipe
 from sharpen.prompts import batch
+from sharpen.protocols import Round
 from sharpen.sample import completions
 from sharpen.select import best, demonstrations
 from sharpen.select.answers import final_answer
+from sharpen.sequences import mapped
+from sharpen.types import Group
 
 __all__ = ["CARD", "sharpening"]
 
@@ -28,7 +32,7 @@ CARD = Card(
     departs=(
         "SFT-sharpening alone: the regularised form (RLHF-sharpening) is left out",
         "8 samples a prompt by default: the number of the source's experiments is not known to us",
-        "an answer that was cut has no likelihood of its own, and is not chosen by it",
+        "an answer that was cut has no likelihood of its own and cannot be imitated: it has a vote, but is never the one that is chosen",
         "of equally good samples the one of the highest mean log-probability is taken, where the source says nothing",
         "a gate decides over the result",
     ),
@@ -36,6 +40,17 @@ CARD = Card(
     oracle="tests/methods/test_sharpening.py::test_the_best_of_n_is_the_mode_as_often_as_it_is_among_them",
     verdict="no",
 )
+
+
+@part(writes=("reward",))
+def of_ended() -> Callable[[Sequence[Group], Round], Sequence[Group]]:
+    """The score `reward` of answers that ended by themselves; None for one that was cut."""
+
+    def kept(group: Group) -> Group:
+        pairs = zip(group.completions, group.score("reward"), strict=True)
+        return group.with_scores(reward=[None if made.finish == "length" else score for made, score in pairs])
+
+    return lambda groups, round: mapped(kept, groups)
 
 
 def sharpening(
@@ -61,8 +76,8 @@ def sharpening(
     """
     rewards = {
         "likelihood": logprob_score(name="reward"),
-        "mean-likelihood": mean_logprob_score(name="reward"),
-        "majority": votes(final_answer),
+        "mean-likelihood": chain(mean_logprob_score(name="reward"), of_ended()),
+        "majority": chain(votes(final_answer), of_ended()),
     }
     if reward not in rewards:
         raise ValueError(f"reward is {reward!r}; it is one of {', '.join(rewards)}")

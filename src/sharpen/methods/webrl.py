@@ -32,6 +32,8 @@ CARD = Card(
         "the critic is the log-odds of Yes over No under a question about the task, begun from the base: no head of its own",
         "the paper's squared error on the plain advantage, not the authors' code, which makes it +1 or -0.6, takes means over tokens and "
         "drops what was worse than foreseen",
+        "a task's newest success is played again, where it was not tried anew, to the actor alone; the authors' code takes a task's first "
+        "success, tried anew or not, and shows it to the critic too",
         "our own strength of the reference, learning rates and numbers of tasks",
     ),
     shelf="faithful",

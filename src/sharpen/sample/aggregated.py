@@ -5,24 +5,25 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 
+from sharpen.conversation import with_text
 from sharpen.parts import part
 from sharpen.protocols import Request, Round, Sampling
 from sharpen.sample.templates import check_places, filled
 from sharpen.sequences import Lazy
-from sharpen.types import Group, Prompt, user
+from sharpen.types import Group, Prompt
 
 __all__ = ["aggregated", "shown_together"]
 
 
 def shown_together(group: Group, ask: str, each: str) -> Prompt:
-    r"""The question and all answers of a group in one prompt, in the order of the group.
+    r"""The question and all answers of a group in its last message, in the order of the group; what stands before that stays.
 
     Args:
         group: a prompt and its answers.
         ask: text with `{question}` and `{answers}` in it.
         each: text with `{number}` and `{answer}` in it, for one answer; they are parted by empty lines.
 
-    >>> from sharpen.types import Completion
+    >>> from sharpen.types import Completion, user
     >>> said = [Completion(segments=(), text=text, finish="given", prompt_id="p", index=n) for n, text in enumerate("45")]
     >>> group = Group(prompt=user("2 + 2?"), completions=tuple(said))
     >>> shown_together(group, "{question} You said: {answers}", "({number}) {answer}").text
@@ -30,7 +31,7 @@ def shown_together(group: Group, ask: str, each: str) -> Prompt:
     """
     answers = [filled(each, number=str(number), answer=one.text) for number, one in enumerate(group.completions, 1)]
     told = filled(ask, question=group.prompt.text, answers="\n\n".join(answers))
-    return user(told, parents=(group.prompt.id,))
+    return dataclasses.replace(with_text(group.prompt, told), next="assistant")
 
 
 @part(reads=("{role}",), needs=("generate", "chat"))

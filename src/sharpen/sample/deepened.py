@@ -15,7 +15,7 @@ __all__ = ["TRIGGER", "deepened_completions"]
 TRIGGER = "\nWait. There may be a mistake in this. Let me think it through again.\n"
 
 
-@part(reads=("{role}",), needs=("generate",))
+@part(reads=("{role}",), needs=("generate", "continue"))
 def deepened_completions(
     num_samples: int,
     *,

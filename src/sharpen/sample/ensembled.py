@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Literal
 
+from sharpen.conversation import with_text
 from sharpen.examples import Demonstration
 from sharpen.parts import part
 from sharpen.protocols import Round
@@ -14,7 +15,7 @@ from sharpen.sample.demonstrated import with_demonstrations, worked_examples
 from sharpen.sample.predictions import shares
 from sharpen.sample.templates import check_places, filled
 from sharpen.sequences import Lazy
-from sharpen.types import Completion, Group, Message, Prompt, Text
+from sharpen.types import Completion, Group, Prompt
 
 __all__ = ["Merge", "ensembled_options", "merged"]
 
@@ -73,9 +74,10 @@ def ensembled_options(
 
     def stage(prompts: Sequence[Prompt], round: Round) -> Sequence[Group]:
         known = worked_examples(round.task)
+        shown = {one.row.prompt.id for one in known}
 
         def context(prompt: Prompt, number: int) -> Prompt:
-            others = [one for one in known if one.row.prompt.id != prompt.id]
+            others = [one for one in known if one.row.prompt.id != prompt.id] if prompt.id in shown else known
             if len(others) < num_demonstrations:
                 raise ValueError(
                     f"{num_demonstrations} demonstrations asked of task {round.task.name!r}, which has {len(others)}; ask for fewer"
@@ -97,9 +99,7 @@ def ensembled_options(
 
 
 def _put(prompt: Prompt, template: str) -> Prompt:
-    *before, last = prompt.messages
-    told = Message(role=last.role, content=(Text(text=filled(template, question=last.text)),))
-    return dataclasses.replace(prompt, messages=(*before, told))
+    return with_text(prompt, filled(template, question=prompt.text))
 
 
 def _worded(shown: Demonstration, template: str) -> Demonstration:

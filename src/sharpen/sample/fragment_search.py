@@ -26,7 +26,7 @@ RATE = (
 )
 
 
-@part(reads=("{role}",), writes=("value",), needs=("generate", "options", "chat"))
+@part(reads=("{role}",), writes=("value",), needs=("generate", "continue", "options", "chat"))
 def fragment_search(
     num_iterations: int = 5,
     *,

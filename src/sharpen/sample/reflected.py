@@ -19,7 +19,7 @@ CHECK = "\n\nLet me check whether what I wrote is harmful or harmless. It is"
 REFUSAL = "I am sorry, but I cannot help with that."
 
 
-@part(reads=("{role}",), needs=("generate", "score"))
+@part(reads=("{role}",), needs=("generate", "continue", "score"))
 def reflected_completions(
     *,
     num_checks: int = 8,

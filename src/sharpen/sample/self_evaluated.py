@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 
+from sharpen.conversation import message, turns
 from sharpen.feedback.p_true import between
 from sharpen.parts import part
 from sharpen.protocols import Request, Round, Sampling
-from sharpen.types import Completion, Group, Message, Prompt, Text
+from sharpen.types import Completion, Group, Prompt
 
 __all__ = ["ASK", "adaptive_completions", "annealed", "self_evaluation"]
 
@@ -22,12 +23,8 @@ def self_evaluation(prompt: Prompt, answer: str, ask: str = ASK) -> Prompt:
     >>> [message.text for message in self_evaluation(user("2 + 2?"), "4", "Again?").messages]
     ['2 + 2?', '4', 'Again?']
     """
-    told: tuple[Message, ...]
-    if prompt.next == "raw":
-        told = (Message(role="user", content=(Text(text=f"{prompt.text}{answer}\n{ask}\n"),)),)
-    else:
-        said = Message(role="assistant", content=(Text(text=answer),))
-        told = (*prompt.messages, said, Message(role="user", content=(Text(text=ask),)))
+    raw = message("user", f"{prompt.text}{answer}\n{ask}\n")
+    told = (raw,) if prompt.next == "raw" else (*prompt.messages, *turns((answer, ask)))
     return dataclasses.replace(
         prompt, messages=told, options=("No", "Yes"), target=None, tags={}, parents=(*prompt.parents, prompt.id)
     )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 
+from sharpen.conversation import with_text
 from sharpen.feedback.checklist import questions_in
 from sharpen.parts import part
 from sharpen.protocols import Policy, Request, Round, Sampling
 from sharpen.sample.templates import check_places, filled
-from sharpen.types import Group, Message, Prompt, Text, user
+from sharpen.types import Group, Prompt, user
 
 __all__ = ["ASK", "DECIDE", "self_questioned", "with_material"]
 
@@ -28,10 +28,8 @@ def with_material(prompt: Prompt, material: Sequence[tuple[str, str]], decide: s
     """
     if not material:
         return prompt
-    *before, last = prompt.messages
     known = "\n\n".join(f"{item}\n{answer}" for item, answer in material)
-    told = Message(role=last.role, content=(Text(text=filled(decide, material=known, question=last.text)),))
-    return dataclasses.replace(prompt, messages=(*before, told), parents=(*prompt.parents, prompt.id))
+    return with_text(prompt, filled(decide, material=known, question=prompt.text))
 
 
 @part(reads=("{role}",), needs=("generate", "chat"))

@@ -19,7 +19,7 @@ _CRITICISE = (
 _REVISE = "Answer again with these changes made. Write the new answer alone."
 
 
-@part(reads=("{role}",), needs=("generate", "chat"))
+@part(reads=("{role}",), needs=("generate", "continue", "chat"))
 def self_refined(
     num_revisions: int = 4,
     *,

@@ -14,7 +14,7 @@ from sharpen.types import Completion, Group
 __all__ = ["settled"]
 
 
-@part(reads=("{role}",), needs=("generate", "chat"))
+@part(reads=("{role}",), needs=("generate", "continue", "chat"))
 def settled(
     message: str, *, most: int = 3, temperature: float = 0.0, role: str = "current"
 ) -> Callable[[Sequence[Group], Round], Sequence[Group]]:

@@ -24,7 +24,7 @@ class Markers:
     bad: str
 
 
-@part(reads=("{role}",), needs=("chat",))
+@part(reads=("{role}",), needs=("continue", "chat"))
 def in_hindsight(
     wordings: tuple[Markers, ...], *, role: str = "base"
 ) -> Callable[[Sequence[Preference], Round], Sequence[Demonstration]]:

@@ -62,7 +62,7 @@ def right_calls(errors: tuple[str, ...] = ERRORS) -> Callable[[Sequence[Prompt],
     return stage
 
 
-@part(reads=("{role}",))
+@part(reads=("{role}",), needs=("continue",))
 def key_token_demonstrations(
     *, most: float = 9.0, role: str = "current"
 ) -> Callable[[Sequence[Group], Round], Sequence[Demonstration]]:

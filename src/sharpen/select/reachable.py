@@ -39,7 +39,7 @@ def reachable(
     return lambda groups, round: [group for group in groups if fits(group)]
 
 
-@part(reads=("{role}",))
+@part(reads=("{role}",), needs=("continue",))
 def targets_and_refinements(
     message: str, *, by: str = "reward", min_score: float = 1.0, role: str = "current"
 ) -> Callable[[Sequence[Group], Round], Sequence[Demonstration]]:

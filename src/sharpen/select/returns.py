@@ -24,8 +24,8 @@ def returns_to_go(
 
     With the reward r_i of a completion and the cost c_it of its token t, the return from token t on is r_i - beta sum_{s >= t} c_is: a
     penalty in the reward reaches the tokens before it alone, and the reward, which comes at the end, reaches all. From it is taken the
-    mean whole return of the group's other completions. That is proximal policy optimisation's advantage at lambda = gamma = 1 with this
-    baseline in place of a learned value.
+    mean whole return of the group's other completions; one without others has advantage 0. That is proximal policy optimisation's
+    advantage at lambda = gamma = 1 with this baseline in place of a learned value.
 
     Args:
         by: the score that is the reward; an abstained completion is in no baseline and becomes no rollout.
@@ -52,13 +52,14 @@ def returns_to_go(
             None if reward is None else reward - beta * math.fsum(some) for reward, some in zip(rewards, costs, strict=True)
         ]
         lead = advantages(whole, baseline="leave-one-out", scale="none")
+        price = beta if sum(reward is not None for reward in rewards) > 1 else 0.0
         found = []
         for completion, reward, ahead, some in zip(group.completions, rewards, lead, costs, strict=True):
             if reward is None or ahead is None:
                 continue
             spent = [0.0, *itertools.accumulate(some)]
             row = Row(
-                prompt=group.prompt, completion=completion, advantages=tuple(ahead + beta * before for before in spent[:-1])
+                prompt=group.prompt, completion=completion, advantages=tuple(ahead + price * before for before in spent[:-1])
             )
             found.append(Rollout(row=row, reward=reward, group=group.prompt.id))
         return found

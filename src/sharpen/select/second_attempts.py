@@ -14,7 +14,7 @@ from sharpen.types import Completion, Group, Prompt
 __all__ = ["second_attempts"]
 
 
-@part(reads=("{role}",))
+@part(reads=("{role}",), needs=("continue",))
 def second_attempts(
     message: str = "{question}",
     *,
