@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -107,6 +108,10 @@ def test_prompts_without_a_preference_are_counted_and_answers_of_one_length_need
 def test_a_wrong_call_is_one_sentence() -> None:
     with pytest.raises(ValueError, match="12 preferences, 3 and 12 lengths"):
         taken(WINS, [1, 2, 3])
+    with pytest.raises(ValueError, match="12 preferences, 12 and 12 lengths, and 2 difficulties"):
+        taken(WINS, hard=[0.1, 0.2])
+    with pytest.raises(ValueError, match=r"the preference of duel 1 is 70\.0"):
+        length_controlled_win_rate(WINS, LENGTHS, BASELINE, gamed=[GAMED[0], dataclasses.replace(GAMED[1], preference=70.0)])
     with pytest.raises(ValueError, match=r"preference 1 is 1\.5"):
         taken([0.0, 1.5], [1, 2], [1, 2])
     with pytest.raises(ValueError, match="none of 1 prompts has a preference"):
