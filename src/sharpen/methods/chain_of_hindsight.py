@@ -30,7 +30,7 @@ CARD = Card(
         "each pair is trained in all four orders; pairs of which one answer was cut are left out",
         "no random masking of past tokens, which the authors' code leaves off by default",
         "no text of pre-training is trained on beside (the authors' code: with weight 0.01)",
-        "the learning rate and the batch size are ours, for a small model",
+        "the numbers of prompts and samples, the learning rate and the batch size are ours, for a small model",
     ),
     shelf="faithful",
     oracle="tests/methods/test_chain_of_hindsight.py::test_answers_and_their_ends_are_trained_and_no_marker_is",

@@ -27,7 +27,7 @@ CARD = Card(
         "the teacher's solutions are given, right or wrong: the task's demonstrations, or the train prompts' targets; no teacher is run",
         "the solutions shown are those of the lowest prompt ids, where the authors picked theirs",
         "answers are compared by their last number, or as text where there is none",
-        "full weights, DPO alone and not ORPO, and learning rates for a small model (the source: LoRA)",
+        "fewer prompts, full weights, DPO alone and not ORPO, and learning rates for a small model (the source: LoRA)",
     ),
     shelf="faithful",
     oracle="tests/methods/test_weak_to_strong.py::test_the_majority_says_what_becomes_of_the_teacher_s_answer",
