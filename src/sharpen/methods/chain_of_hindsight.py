@@ -26,9 +26,9 @@ CARD = Card(
     answers=True,
     departs=(
         "the pairs are own samples that a verifier ranks, over several rounds; the source has answers rated by people, and trains once",
-        "markers are said by the user, in the prompt's last line and in a further turn, so that either answer has an end; their words are ours",
-        "each pair is trained in all four orders, where the authors' code draws one form; its questions which answer is better, and its words "
-        "for ties, are left out",
+        "markers are said by the user, in the prompt's last line and in a further turn, so that both answers have an end",
+        "the markers' words are ours; the authors' code also trains on ties, and on questions which of two answers is better",
+        "each pair is trained in all four orders, where the authors' code draws one form",
         "pairs of which one answer was cut are left out",
         "no random masking of past tokens, which the authors' code leaves off by default",
         "no text of pre-training is trained on beside (the authors' code: with weight 0.01)",
