@@ -62,6 +62,17 @@ def test_the_regression_is_that_of_the_reference(
     assert found.win_rate == pytest.approx(100 * sum(WINS) / 12)
 
 
+def test_a_fold_counts_by_its_rows_and_not_by_their_weights() -> None:
+    """Here the strength would be another if it did; made as above."""
+    wins = [0.5, 0.0, 0.4, 0.5, 0.9, 0.7, 0.4, 0.2, 0.0, 0.3, 0.1, 0.2]
+    ours = [600, 800, 300, 300, 1200, 500, 200, 100, 1100, 1100, 1000, 1100]
+    theirs = [700, 200, 200, 900, 1000, 600, 900, 1000, 1100, 300, 300, 300]
+    found = length_controlled_win_rate(wins, ours, theirs, gamed=GAMED, num_resamples=9)
+    assert found.strength == pytest.approx(2.782559402207126, rel=1e-9)
+    assert [found.length, found.quality] == pytest.approx([-0.085590, -0.482991], abs=2e-5)
+    assert found.length_controlled == pytest.approx(38.15460, abs=2e-3)
+
+
 def test_a_model_against_itself_has_exactly_half() -> None:
     found = taken([0.5] * 12, baseline=LENGTHS, hard=HARD)
     assert (found.win_rate, found.length_controlled, found.length, found.quality) == (50.0, 50.0, 0.0, 0.0)
