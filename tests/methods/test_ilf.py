@@ -66,6 +66,14 @@ def refined(model: Model) -> Group:
     return group
 
 
+def test_what_an_answer_spells_out_stays_as_it_is() -> None:
+    model = Model("{answer} um {feedback}", ["four {first}"])
+    refined(model)
+    for told in model.questions[len(WORDINGS) :]:
+        assert "First answer: {answer} um {feedback}\n" in told
+        assert "New answer: four {first}\n" in told
+
+
 def imitated(group: Group) -> list[str]:
     found = list(best_refinement()([group], ROUND))
     assert all(one.row.prompt is group.prompt for one in found)
@@ -127,9 +135,13 @@ def test_abstentions_are_left_out(scores: tuple[Score, ...], found: list[str]) -
 
 
 def test_what_cannot_be_refined_is_refused() -> None:
-    with pytest.raises(ValueError, match="num_refinements 0"):
+    with pytest.raises(ValueError, match="num_refinements is 0"):
         criticised_refinements(0)
-    with pytest.raises(ValueError, match="where the {feedback} stands"):
+    with pytest.raises(ValueError, match="revise 'again' does not say {feedback}"):
         criticised_refinements(2, revise="again")
+    with pytest.raises(ValueError, match="ask 'Well\\?' does not say {answer}"):
+        criticised_refinements(1, ask="Well?")
     with pytest.raises(ValueError, match="no wordings"):
         incorporation(wordings=())
+    with pytest.raises(ValueError, match="does not say {answer}"):
+        incorporation(wordings=("Does it take up {feedback}",))

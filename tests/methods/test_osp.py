@@ -11,12 +11,12 @@ from worlds import tiny_improve
 
 from example_builders import ROUND, columns, completion, group, preference, value
 from sharpen.examples import Preference
-from sharpen.feedback.strength import lead, strength
+from sharpen.feedback.strength import lead, strength, which_is_better
 from sharpen.methods.osp import osp
 from sharpen.objectives import DPO
 from sharpen.protocols import Request, Sampling
 from sharpen.select.soft_pairs import soft_pairs
-from sharpen.types import Completion, Group, Prompt
+from sharpen.types import Completion, Group, Prompt, user
 
 SHARES = {"good": 0.7, "even": 0.5, "bad": 0.2, "common": 0.5}
 """How often each answer is better than the baseline, which says `common`."""
@@ -88,6 +88,18 @@ def test_a_liking_for_a_letter_cancels_and_the_baseline_s_own_words_have_no_lead
     assert one.score("strength")[0] == 0.0
 
 
+def test_what_an_answer_spells_out_stays_as_it_is_and_a_question_without_the_answers_is_refused() -> None:
+    asked = which_is_better(user("What is {first} in Python?"), "A place, as {second} is.", "Nothing.")
+    assert asked.text.splitlines()[:3] == [
+        "Question: What is {first} in Python?",
+        "(A) A place, as {second} is.",
+        "(B) Nothing.",
+    ]
+    assert asked.options == ("A", "B")
+    with pytest.raises(ValueError, match=r"ask 'Is \{first\} good\?' does not say \{second\}"):
+        strength(ask="Is {first} good?")
+
+
 def test_ties_equal_texts_and_abstentions_make_no_pair() -> None:
     assert not list(soft_pairs()([group(["a", "b"], strength=[0.3, 0.3])], ROUND))
     assert not list(soft_pairs()([group(["a", "a"], strength=[0.3, 0.1])], ROUND))
@@ -102,6 +114,7 @@ def test_a_sure_judge_is_plain_dpo() -> None:
 
 def test_it_samples_and_judges_anew_in_every_pass(tmp_path: Path) -> None:
     recipe = osp(num_passes=2, num_prompts=8, num_samples=3, ask="{question}{first}{second}", learning_rate=1e-4)
+    assert recipe.steps[0].objective == DPO(0.1, reference="base")
     run = tiny_improve(recipe, tmp_path / "run", rounds=1, final=())
     assert len({one.checkpoint for made in run.groups(0) for one in made.completions}) == 2
     found = run.examples(0)

@@ -69,6 +69,12 @@ def test_the_judge_answers_criticises_and_chooses_in_both_orders(texts: list[str
         assert question.options == ("A", "B")
 
 
+def test_what_an_answer_spells_out_stays_as_it_is() -> None:
+    judge = Judge()
+    judged(judge, ["{second} and {principle}", "4"])
+    assert "(A) {second} and {principle}\n(B) 4\n" in judge.questions[0].messages[2].text
+
+
 def test_a_judge_that_always_says_the_same_letter_prefers_nothing() -> None:
     found = judged(Judge(stubborn=True), ["4", "5"], num_votes=4)
     assert found.score("reward") == (None, None)

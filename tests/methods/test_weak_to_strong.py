@@ -9,6 +9,8 @@ import pytest
 
 from example_builders import PROMPT, ROUND, completion, group
 from sharpen.calls import Request, Sampling
+from sharpen.methods.weak_to_strong import weak_to_strong
+from sharpen.prompts.batches import prompts_of
 from sharpen.sample.demonstrated import given_answer
 from sharpen.sample.weak_teacher import beside_teacher, with_teacher
 from sharpen.select.answers import final_answer
@@ -138,3 +140,9 @@ def test_a_prompt_is_shown_the_teacher_s_answers_to_others() -> None:
     ]
     with pytest.raises(ValueError, match="has no answers of a teacher"):
         beside_teacher(1)(prompts, Round(task=Task(name="none", train=(user("Who knows?"),))))
+
+
+def test_both_stages_are_of_the_same_prompts() -> None:
+    recipe = weak_to_strong()
+    [first], [second] = recipe.setup, recipe.steps
+    assert second.prompts == prompts_of(first.name)

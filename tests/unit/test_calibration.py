@@ -131,6 +131,8 @@ def test_a_wrong_call_is_one_sentence() -> None:
         calibration([0.5], [1.0], num_bins=0)
     with pytest.raises(ValueError, match="1 confidences are given for 2 verdicts"):
         calibration([0.5], [1.0, 1.0])
+    with pytest.raises(ValueError, match="1 clusters are given for 2 answers"):
+        calibration([0.5, 0.5], [1.0, 1.0], clusters=["a"])
 
 
 def test_the_area_and_its_interval_worked_out_by_hand() -> None:

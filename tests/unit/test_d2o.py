@@ -11,6 +11,7 @@ import torch
 
 from example_builders import PROMPT, ROUND, columns, group, preference, ranking, value
 from sharpen.examples import Preference, Ranking
+from sharpen.methods.d2o import d2o
 from sharpen.objectives import D2O, DPO
 from sharpen.prompts.of_examples import of_examples
 from sharpen.sample.demonstrated import given_answer
@@ -78,6 +79,10 @@ def test_the_bad_answer_is_the_lowest_wherever_it_stands_and_a_weight_scales() -
     assert loss(D2O(0.1, 0.3), [0.5, 1.5], -2.0, weight=3.0).item() == pytest.approx(3 * first.item())
     examples = [ranking([1.0, 0.0], [1.0], [1.0], weight=3.0), ranking([1.0, 0.0], [0.0], [0.0])]
     assert D2O().counts(examples) == {"d2o": 1.0}
+
+
+def test_the_method_hands_each_strength_to_its_side() -> None:
+    assert d2o(beta=0.2, alpha=0.5).steps[0].objective == D2O(beta=0.2, alpha=0.5)
 
 
 def test_metrics_by_hand() -> None:

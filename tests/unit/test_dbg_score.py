@@ -71,5 +71,7 @@ def test_a_wrong_call_is_one_sentence() -> None:
         dbg_score([[1.5]], [[1]])
     with pytest.raises(ValueError, match="a gold vote on pair 0 is 2"):
         dbg_score([[0.5]], [[2]])
+    with pytest.raises(ValueError, match="1 clusters are given for 2 pairs"):
+        dbg_score([[0.5], [1.0]], [[1], [0]], clusters=["a"])
     with pytest.raises(ValueError, match="none of 1 pairs"):
         dbg_score([[None]], [[1]])

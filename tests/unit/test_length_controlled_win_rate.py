@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -61,6 +62,17 @@ def test_the_regression_is_that_of_the_reference(
     assert found.win_rate == pytest.approx(100 * sum(WINS) / 12)
 
 
+def test_a_fold_counts_by_its_rows_and_not_by_their_weights() -> None:
+    """Here the strength would be another if it did; made as above."""
+    wins = [0.5, 0.0, 0.4, 0.5, 0.9, 0.7, 0.4, 0.2, 0.0, 0.3, 0.1, 0.2]
+    ours = [600, 800, 300, 300, 1200, 500, 200, 100, 1100, 1100, 1000, 1100]
+    theirs = [700, 200, 200, 900, 1000, 600, 900, 1000, 1100, 300, 300, 300]
+    found = length_controlled_win_rate(wins, ours, theirs, gamed=GAMED, num_resamples=9)
+    assert found.strength == pytest.approx(2.782559402207126, rel=1e-9)
+    assert [found.length, found.quality] == pytest.approx([-0.085590, -0.482991], abs=2e-5)
+    assert found.length_controlled == pytest.approx(38.15460, abs=2e-3)
+
+
 def test_a_model_against_itself_has_exactly_half() -> None:
     found = taken([0.5] * 12, baseline=LENGTHS, hard=HARD)
     assert (found.win_rate, found.length_controlled, found.length, found.quality) == (50.0, 50.0, 0.0, 0.0)
@@ -107,6 +119,10 @@ def test_prompts_without_a_preference_are_counted_and_answers_of_one_length_need
 def test_a_wrong_call_is_one_sentence() -> None:
     with pytest.raises(ValueError, match="12 preferences, 3 and 12 lengths"):
         taken(WINS, [1, 2, 3])
+    with pytest.raises(ValueError, match="12 preferences, 12 and 12 lengths, and 2 difficulties"):
+        taken(WINS, hard=[0.1, 0.2])
+    with pytest.raises(ValueError, match=r"the preference of duel 1 is 70\.0"):
+        length_controlled_win_rate(WINS, LENGTHS, BASELINE, gamed=[GAMED[0], dataclasses.replace(GAMED[1], preference=70.0)])
     with pytest.raises(ValueError, match=r"preference 1 is 1\.5"):
         taken([0.0, 1.5], [1, 2], [1, 2])
     with pytest.raises(ValueError, match="none of 1 prompts has a preference"):

@@ -10,6 +10,7 @@ from sharpen.feedback.scored import scored
 from sharpen.parts import part
 from sharpen.protocols import Round
 from sharpen.sample.criticised import feedback_on
+from sharpen.sample.templates import check_places, filled
 from sharpen.sequences import flattened
 from sharpen.types import Group, Prompt, user
 
@@ -43,10 +44,12 @@ def incorporation(
         wordings: texts with `{question}`, `{first}`, `{feedback}` and `{answer}` in them, to be answered by Yes or No.
 
     Raises:
-        ValueError: there are no wordings.
+        ValueError: there are no wordings, or one has no place for the feedback or the answer.
     """
     if not wordings:
         raise ValueError("there are no wordings of the question; give at least one")
+    for wording in wordings:
+        check_places("a wording", wording, "feedback", "answer")
 
     def stage(groups: Sequence[Group], round: Round) -> Sequence[Group]:
         asked = flattened(groups, prompts_of)
@@ -60,7 +63,9 @@ def incorporation(
 
     def prompts_of(group: Group) -> list[Prompt]:
         feedback = _feedback(group)
-        return [_filled(group, feedback, place, one) for place in range(len(group.completions)) for one in wordings if feedback]
+        return [
+            _question(group, feedback, place, one) for place in range(len(group.completions)) for one in wordings if feedback
+        ]
 
     return stage
 
@@ -69,8 +74,8 @@ def _feedback(group: Group) -> str | None:
     return next((said for one in group.completions if (said := feedback_on(one)) is not None), None)
 
 
-def _filled(group: Group, feedback: str, place: int, wording: str) -> Prompt:
+def _question(group: Group, feedback: str, place: int, wording: str) -> Prompt:
     one = group.completions[place]
-    told = wording.replace("{question}", group.prompt.text).replace("{feedback}", feedback)
-    told = told.replace("{first}", one.in_turn(0).text).replace("{answer}", one.in_turn(one.turns[-1]).text)
+    first, answer = one.in_turn(0).text, one.in_turn(one.turns[-1]).text
+    told = filled(wording, question=group.prompt.text, feedback=feedback, first=first, answer=answer)
     return user(told, options=("Yes", "No"), parents=(group.prompt.id,))

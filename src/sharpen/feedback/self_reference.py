@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 
+from sharpen.conversation import turns
 from sharpen.feedback.p_true import between
 from sharpen.feedback.scored import scored
 from sharpen.parts import part
 from sharpen.protocols import Request, Round, Sampling
-from sharpen.types import Completion, Group, Message, Prompt, Score, Text
+from sharpen.sample.templates import filled
+from sharpen.types import Completion, Group, Prompt, Score
 
 __all__ = ["PRINCIPLE", "self_referenced", "share_of_votes"]
 
@@ -80,12 +82,12 @@ def self_referenced(
 
         shown = [_both(group, turned=bool(vote % 2)) for group in groups for vote in range(num_votes)]
         prompts = [group.prompt for group in groups for _ in range(num_votes)]
-        told = [_CRITICISE.replace("{principle}", principle).replace("{first}", a).replace("{second}", b) for a, b in shown]
+        told = [filled(_CRITICISE, principle=principle, first=first, second=second) for first, second in shown]
         asked = [
             _went_on(prompt, own.text, message)
             for prompt, own, message in zip(prompts, said(prompts, round.max_new_tokens), told, strict=True)
         ]
-        choose = _CHOOSE.replace("{principle}", principle)
+        choose = filled(_CHOOSE, principle=principle)
         questions = [
             dataclasses.replace(_went_on(prompt, critique.text, choose), options=_LETTERS)
             for prompt, critique in zip(asked, said(asked, max_new_tokens), strict=True)
@@ -111,8 +113,4 @@ def _both(group: Group, *, turned: bool) -> tuple[str, str]:
 
 def _went_on(prompt: Prompt, answer: str, message: str) -> Prompt:
     """The conversation with the judge's answer behind it, and what it is asked next."""
-    turns = (
-        Message(role="assistant", content=(Text(text=answer),)),
-        Message(role="user", content=(Text(text=message),)),
-    )
-    return Prompt(messages=(*prompt.messages, *turns), parents=(prompt.id,))
+    return Prompt(messages=(*prompt.messages, *turns((answer, message))), parents=(prompt.id,))

@@ -7,13 +7,35 @@ from collections.abc import Callable, Sequence
 from sharpen.feedback.scored import scored
 from sharpen.parts import part
 from sharpen.protocols import Request, Round, Sampling
+from sharpen.sample.templates import check_places, filled
 from sharpen.sequences import Lazy, flattened
 from sharpen.types import Group, Prompt, user
 
-__all__ = ["BETTER", "lead", "strength"]
+__all__ = ["WHICH", "check_which", "lead", "strength", "which_is_better"]
 
-BETTER = "Question: {question}\n(a) {first}\n(b) {second}\nWhich answer is better? Say a or b."
-_OPTIONS = ("a", "b")
+WHICH = "Question: {question}\n(A) {first}\n(B) {second}\nWhich answer is better? Say A or B."
+_LETTERS = ("A", "B")
+
+
+def which_is_better(prompt: Prompt, first: str, second: str, *, ask: str = WHICH) -> Prompt:
+    """The question which of two answers is better, A for the one shown first; its options are the two letters.
+
+    Args:
+        prompt: what was asked.
+        first, second: the answers, as they are shown.
+        ask: text with `{question}`, `{first}` and `{second}` in it.
+    """
+    told = filled(ask, question=prompt.text, first=first, second=second)
+    return user(told, options=_LETTERS, parents=(prompt.id,))
+
+
+def check_which(ask: str) -> None:
+    """Check that a text can ask which of two answers is better.
+
+    Raises:
+        ValueError: it has no place for one of the answers.
+    """
+    check_places("ask", ask, "first", "second")
 
 
 def lead(first: tuple[float, ...], turned: tuple[float, ...]) -> float:
@@ -31,7 +53,7 @@ def lead(first: tuple[float, ...], turned: tuple[float, ...]) -> float:
 
 @part(reads=("{role}", "{baseline}"), writes=("{name}",), needs=("generate", "options", "chat"))
 def strength(
-    *, role: str = "current", baseline: str = "base", name: str = "strength", ask: str = BETTER
+    *, role: str = "current", baseline: str = "base", name: str = "strength", ask: str = WHICH
 ) -> Callable[[Sequence[Group], Round], Sequence[Group]]:
     """The log-odds (nats) by which a judge prefers each answer to the baseline, which is one greedy answer to the same prompt.
 
@@ -42,8 +64,12 @@ def strength(
         role: who judges.
         baseline: who gives the answer that all are compared with.
         name: of the score.
-        ask: text with `{question}`, `{first}` and `{second}` in it, to be answered by a or b; it is asked in both orders.
+        ask: as for `which_is_better`; it is asked in both orders.
+
+    Raises:
+        ValueError: `ask` has no place for one of the answers.
     """
+    check_which(ask)
 
     def stage(groups: Sequence[Group], round: Round) -> Sequence[Group]:
         requests = Lazy(len(groups), lambda place: Request(prompt=groups[place].prompt, seed=round.seed))
@@ -59,11 +85,7 @@ def strength(
 
 def _questions(group: Group, baseline: str, ask: str) -> list[Prompt]:
     return [
-        user(
-            ask.replace("{question}", group.prompt.text).replace("{first}", first).replace("{second}", second),
-            options=_OPTIONS,
-            parents=(group.prompt.id,),
-        )
+        which_is_better(group.prompt, first, second, ask=ask)
         for one in group.completions
         for first, second in ((one.text, baseline), (baseline, one.text))
     ]

@@ -147,6 +147,8 @@ def calibration(
     """
     if len(confidences) != len(verdicts):
         raise ValueError(f"{len(confidences)} confidences are given for {len(verdicts)} verdicts; give one each")
+    if clusters is not None and len(clusters) != len(verdicts):
+        raise ValueError(f"{len(clusters)} clusters are given for {len(verdicts)} answers; name one each")
     kept = sorted(  # so that the order of the answers does not change which numbers are drawn for them
         (float(confidence), float(verdict), place)
         for place, (confidence, verdict) in enumerate(zip(confidences, verdicts, strict=True))
@@ -182,7 +184,7 @@ def calibration(
         aurc=float(risks.mean()),
         excess_aurc=float((risks - least).mean()),
         bins=tuple(_bin(number, num_bins, sure[places == number], right[places == number]) for number in np.unique(places)),
-        curve=tuple(_answering(float(threshold), sure, right) for threshold in np.unique(sure)[::-1]),
+        curve=_curve(sure, right),
     )
 
 
@@ -236,12 +238,13 @@ def _bin(number: int, num_bins: int, sure: NDArray[np.float64], right: NDArray[n
     )
 
 
-def _answering(threshold: float, sure: NDArray[np.float64], right: NDArray[np.float64]) -> Answering:
-    given = right[sure >= threshold]
-    wrong = int(len(given) - given.sum())
-    return Answering(
-        threshold=threshold,
-        coverage=len(given) / len(sure),
-        risk=wrong / len(given),
-        interval=wilson_interval(wrong, len(given)),
-    )
+def _curve(sure: NDArray[np.float64], right: NDArray[np.float64]) -> tuple[Answering, ...]:
+    """The point of each distinct confidence, the highest first; confidences come in ascending order."""
+    thresholds, starts = np.unique(sure, return_index=True)
+    wrong = np.cumsum(1.0 - right[::-1])[::-1]
+    points = zip(thresholds.tolist(), (len(sure) - starts).tolist(), wrong[starts].astype(int).tolist(), strict=True)
+    found = [
+        Answering(threshold=threshold, coverage=given / len(sure), risk=missed / given, interval=wilson_interval(missed, given))
+        for threshold, given, missed in points
+    ]
+    return tuple(found[::-1])

@@ -77,6 +77,8 @@ def dbg_score(
     """
     if len(own) != len(gold):
         raise ValueError(f"there are judgements of {len(own)} pairs and gold votes on {len(gold)}; give both for each pair")
+    if clusters is not None and len(clusters) != len(own):
+        raise ValueError(f"{len(clusters)} clusters are given for {len(own)} pairs; name one each")
     wins = [_win(values, f"the judge's probability for pair {place}") for place, values in enumerate(own)]
     golden = [
         _win([None if vote is None else _counted(vote) for vote in votes], f"a gold vote on pair {place}")

@@ -32,7 +32,8 @@ CARD = MeasureCard(
     departs=(
         "difficulties are given or left out: the source ships those that it fitted for its own prompts",
         "copies of the baseline told to be long or short are optional; without them the L1 penalty alone holds the length term down",
-        "folds are by the prompt's place, so that a prompt's rows fall into one; the source folds rows",
+        "the row's place says into which fold it falls; the source's library deals rows out in an order of its own",
+        "prompts without a preference are left out of all; the source counts their lengths in the spread, and predicts them too",
         "of a run, the verifier stands for the judge",
         "the interval, from resampled prompts at the same penalty, is ours",
     ),
@@ -158,7 +159,8 @@ def _kept(
     number = len(preferences)
     if not number == len(lengths) == len(baseline_lengths) == (number if difficulties is None else len(difficulties)):
         raise ValueError(
-            f"there are {number} preferences, {len(lengths)} and {len(baseline_lengths)} lengths; give one a prompt"
+            f"there are {number} preferences, {len(lengths)} and {len(baseline_lengths)} lengths"
+            f"{'' if difficulties is None else f', and {len(difficulties)} difficulties'}; give one a prompt"
         )
     for place, one in enumerate(preferences):
         if one is not None and not 0.0 <= one <= 1.0:
@@ -185,6 +187,9 @@ def _rows(
 def _anchors(gamed: Sequence[Duel], *, with_difficulty: bool) -> Regression | None:
     copies = list(dict.fromkeys(duel.copy for duel in gamed))
     found = None
+    for place, duel in enumerate(gamed):
+        if not 0.0 <= duel.preference <= 1.0:
+            raise ValueError(f"the preference of duel {place} is {duel.preference}; it lies in [0, 1]")
     for copy in copies:
         duels = [duel for duel in gamed if duel.copy == copy]
         wins = np.array([duel.preference for duel in duels])

@@ -26,8 +26,8 @@ CARD = Card(
         "the request and its six worked examples are in our words, and stand as earlier turns",
         "white space inside an answer is made even, and pairs with an empty answer or twice the same are left out",
         "the first pairs are trained on in the set-up, and the gate decides on it as on each round; the source keeps all",
-        "full weights in a few epochs at a lower learning rate (the source: 1000 steps of 16 a device, LoRA of rank 8 at 5e-4, weight "
-        "decay 0.05), for a small model",
+        "fewer prompts (the source: 1119), and full weights in a few epochs at a lower learning rate (the source: 1000 steps of 16 a "
+        "device, LoRA of rank 8 at 5e-4), for a small model",
     ),
     shelf="faithful",
     oracle="tests/methods/test_grath.py::test_right_answers_are_refreshed_and_wrong_ones_stay",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sharpen.cards import Card
-from sharpen.feedback.strength import BETTER, strength
+from sharpen.feedback.strength import WHICH, strength
 from sharpen.objectives import DPO
 from sharpen.parts import Recipe, recipe
 from sharpen.prompts import batch
@@ -38,7 +38,7 @@ def osp(
     num_prompts: int = 16,
     num_samples: int = 4,
     temperature: float = 1.0,
-    ask: str = BETTER,
+    ask: str = WHICH,
     beta: float = 0.1,
     learning_rate: float = 5e-6,
     lora_rank: int | None = None,
@@ -49,7 +49,7 @@ def osp(
         num_passes: passes a round.
         num_prompts, num_samples: prompts a pass, and samples a prompt.
         temperature: of sampling.
-        ask: the question to the judge, with `{question}`, `{first}` and `{second}` in it.
+        ask: the question to the judge, with `{question}`, `{first}` and `{second}` in it, to be answered by A or B.
         beta: of DPO.
         learning_rate: constant.
         lora_rank: of LoRA adapters (extra `lora`); None trains the full weights.

@@ -28,7 +28,7 @@ CARD = Card(
         "a verifier's score in [0, 1] is told times ten; the source's goes from 1 to 10",
         "the goal is the prompt's last line, where the source puts it into the system message, or in front of the user's turn",
         "pairs whose scores are told alike are left out; the authors' code keeps them",
-        "a higher learning rate (the source: 5e-7) and smaller batches, for a small model",
+        "fewer pairs, a higher learning rate (the source: 5e-7) and smaller batches, for a small model",
     ),
     shelf="faithful",
     oracle="tests/methods/test_reward_augmented.py::test_a_pair_is_trained_for_either_goal",

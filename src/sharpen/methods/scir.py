@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from sharpen.cards import Card
+from sharpen.feedback.strength import WHICH
 from sharpen.forms import decaying
 from sharpen.objectives.scir import SCIR
 from sharpen.parts import Recipe, recipe
 from sharpen.prompts import batch
 from sharpen.sample import completions
-from sharpen.select.undecided import WHICH, undecided_pairs
+from sharpen.select.undecided import undecided_pairs
 
 __all__ = ["CARD", "scir"]
 

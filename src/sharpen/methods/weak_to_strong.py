@@ -7,6 +7,7 @@ from sharpen.forms import decaying
 from sharpen.objectives import DPO, NLL
 from sharpen.parts import Recipe, Step, chain
 from sharpen.prompts import batch
+from sharpen.prompts.batches import prompts_of
 from sharpen.sample import completions
 from sharpen.sample.weak_teacher import beside_teacher, with_teacher
 from sharpen.select.answers import final_answer
@@ -24,9 +25,9 @@ CARD = Card(
     feedback=("labels", "votes"),
     departs=(
         "the teacher's solutions are given, right or wrong: the task's demonstrations, or the train prompts' targets; no teacher is run",
-        "the solutions shown are those of the lowest prompt ids, and the answer after them is greedy",
+        "the solutions shown are those of the lowest prompt ids, where the authors picked theirs",
         "answers are compared by their last number, or as text where there is none",
-        "full weights, DPO alone and not ORPO, and learning rates for a small model (the source: LoRA)",
+        "fewer prompts, full weights, DPO alone and not ORPO, and learning rates for a small model (the source: LoRA)",
     ),
     shelf="faithful",
     oracle="tests/methods/test_weak_to_strong.py::test_the_majority_says_what_becomes_of_the_teacher_s_answer",
@@ -36,7 +37,7 @@ CARD = Card(
 def weak_to_strong(
     *,
     num_prompts: int = 256,
-    num_shown: int = 4,
+    num_shown: int = 4,  # four, authors' code
     trained: Trained = "both",
     num_samples: int = 10,  # seeds 0 to 9, authors' code
     temperature: float = 1.0,  # T = 1 in the source
@@ -53,7 +54,7 @@ def weak_to_strong(
     """Imitation of the solutions whose answer both give, as the set-up; then preferences between the teacher's and the own solutions.
 
     Args:
-        num_prompts: prompts of each stage; those of the second come after those of the first.
+        num_prompts: prompts, the same in both stages.
         num_shown: solutions of the teacher that the model sees before it answers in the first stage.
         trained: whose solutions it imitates there: `both`, `teacher` or `own`.
         num_samples, temperature: samples a prompt in the second stage.
@@ -70,7 +71,7 @@ def weak_to_strong(
     )
     first = Step(
         name="agreed",
-        prompts=batch(num_prompts, skip=1),
+        prompts=batch(num_prompts),
         sample=beside_teacher(num_shown),
         select=agreed_with_teacher(final_answer, trained=trained),
         objective=NLL(),
@@ -78,7 +79,7 @@ def weak_to_strong(
     )
     second = Step(
         name="weak_to_strong",
-        prompts=batch(num_prompts, skip=1),
+        prompts=prompts_of("agreed"),  # all of `train_2` in both stages, authors' data
         sample=chain(completions(num_samples, temperature=temperature), with_teacher()),
         select=teacher_or_majority(
             final_answer, min_share=min_share, overruled_share=overruled_share, num_pairs=pairs_per_prompt

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from sharpen.parts import part
 from sharpen.protocols import Request, Round, Sampling
 from sharpen.sample.follow_ups import replied
+from sharpen.sample.templates import check_places, filled
 from sharpen.sequences import Lazy, mapped
 from sharpen.types import Completion, Group, user
 
@@ -49,17 +50,18 @@ def criticised_refinements(
         critic: who gives feedback.
 
     Raises:
-        ValueError: num_refinements is below 1, or `revise` does not say `{feedback}`; or, when it runs, a group has not one completion.
+        ValueError: num_refinements is below 1, `ask` does not say `{answer}`, or `revise` `{feedback}`; or, when it runs, a group has not
+            one completion.
     """
-    if num_refinements < 1 or "{feedback}" not in revise:
-        raise ValueError(
-            f"num_refinements {num_refinements} is at least 1, and revise {revise!r} says where the {{feedback}} stands"
-        )
+    if num_refinements < 1:
+        raise ValueError(f"num_refinements is {num_refinements}; it is at least 1")
+    check_places("ask", ask, "answer")
+    check_places("revise", revise, "feedback")
 
     def stage(groups: Sequence[Group], round: Round) -> Sequence[Group]:
         requests = mapped(request, groups)
         told = round.policy(critic).generate(requests, Sampling(temperature=0.0, max_new_tokens=max_new_tokens))
-        messages = mapped(lambda one: [revise.replace("{feedback}", one.text.strip())] * num_refinements, told)
+        messages = mapped(lambda one: [filled(revise, feedback=one.text.strip())] * num_refinements, told)
         sampling = Sampling(temperature=temperature, top_p=top_p, max_new_tokens=round.max_new_tokens)
         made = replied(mapped(copies, groups), messages, sampling, policy=round.policy(role), seed=round.seed)
 
@@ -74,7 +76,7 @@ def criticised_refinements(
             raise ValueError(
                 f"{len(group.completions)} answers to {group.prompt.text[:60]!r}: feedback is on 1; sample 1, and refine it more often"
             )
-        told = ask.replace("{question}", group.prompt.text).replace("{answer}", group.completions[0].text)
+        told = filled(ask, question=group.prompt.text, answer=group.completions[0].text)
         return Request(prompt=user(told, parents=(group.prompt.id,)))
 
     def copies(group: Group) -> Group:

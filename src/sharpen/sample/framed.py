@@ -6,13 +6,14 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from sharpen.conversation import message, with_text
 from sharpen.digest import digest
 from sharpen.identity import code_digest
 from sharpen.parts import part
 from sharpen.protocols import Round, Sampling
 from sharpen.sample.completions import sampled
 from sharpen.sequences import mapped
-from sharpen.types import Group, Message, Prompt, Text, user
+from sharpen.types import Group, Prompt, user
 
 __all__ = ["EXEMPLARS", "LEAKS", "OPENING", "PRINCIPLES", "Exemplar", "Marked", "Persona", "Principled", "framed_completions"]
 
@@ -131,9 +132,8 @@ class Persona:
 
     def __call__(self, prompt: Prompt) -> Prompt:
         """The prompt under that system message."""
-        system = Message(role="system", content=(Text(text=self.text),))
-        rest = tuple(message for message in prompt.messages if message.role != "system")
-        return dataclasses.replace(prompt, messages=(system, *rest), parents=(*prompt.parents, prompt.id))
+        rest = tuple(one for one in prompt.messages if one.role != "system")
+        return dataclasses.replace(prompt, messages=(message("system", self.text), *rest), parents=(*prompt.parents, prompt.id))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,9 +148,7 @@ class Marked:
 
     def __call__(self, prompt: Prompt) -> Prompt:
         """The prompt with that line."""
-        last = prompt.messages[-1]
-        message = Message(role=last.role, content=(Text(text=f"{last.text}\n{self.line}"),))
-        return dataclasses.replace(prompt, messages=(*prompt.messages[:-1], message), parents=(*prompt.parents, prompt.id))
+        return with_text(prompt, f"{prompt.text}\n{self.line}")
 
 
 @part(reads=("{role}",), needs=("generate", "chat"))

@@ -8,6 +8,7 @@ from sharpen.examples import Preference, Row
 from sharpen.parts import part
 from sharpen.protocols import Round
 from sharpen.sample.framed import Marked
+from sharpen.sample.templates import check_places, filled
 from sharpen.select.preferences import best_and_worst
 from sharpen.sequences import flattened
 from sharpen.types import Completion, Group
@@ -21,7 +22,7 @@ def goal(line: str, score: float, scale: float) -> Marked:
     >>> goal("Target score: {score} of 10.", 0.72, 10).line, goal("{score}", 1.0, 10).line
     ('Target score: 7.2 of 10.', '10')
     """
-    return Marked(line=line.replace("{score}", f"{round(score * scale, 1):g}"))
+    return Marked(line=filled(line, score=f"{round(score * scale, 1):g}"))
 
 
 @part()
@@ -41,8 +42,7 @@ def both_goals(
     Raises:
         ValueError: the line does not say `{score}`; or, when it runs, no stage has written that score.
     """
-    if "{score}" not in line:
-        raise ValueError(f"line {line!r} does not say {{score}}, so it asks for nothing; write where the score stands")
+    check_places("line", line, "score")
 
     def stage(groups: Sequence[Group], round: Round) -> Sequence[Preference]:
         return flattened(groups, preferences)

@@ -5,29 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from sharpen.examples import Row, Undecided, Valued
+from sharpen.feedback.strength import WHICH, check_which, which_is_better
 from sharpen.parts import part
 from sharpen.protocols import Round
 from sharpen.sample.demonstrated import given_answer
 from sharpen.select.keys import text
 from sharpen.sequences import flattened
-from sharpen.types import Completion, Group, Prompt, user
+from sharpen.types import Completion, Group, Prompt
 
-__all__ = ["WHICH", "undecided_pairs", "which_is_better"]
-
-WHICH = "Question: {question}\n(A) {first}\n(B) {second}\nWhich answer is better? Say A or B."
-_LETTERS = ("A", "B")
-
-
-def which_is_better(prompt: Prompt, first: str, second: str, *, ask: str = WHICH) -> Prompt:
-    """The question which of two answers is better, A for the one shown first; its options are the two letters.
-
-    Args:
-        prompt: what was asked.
-        first, second: the answers, as they are shown.
-        ask: text with `{question}`, `{first}` and `{second}` in it.
-    """
-    told = ask.replace("{question}", prompt.text).replace("{first}", first).replace("{second}", second)
-    return user(told, options=_LETTERS, parents=(prompt.id,))
+__all__ = ["undecided_pairs"]
 
 
 @part(needs=("chat",))
@@ -38,7 +24,11 @@ def undecided_pairs(*, ask: str = WHICH) -> Callable[[Sequence[Group], Round], S
 
     Args:
         ask: as for `which_is_better`.
+
+    Raises:
+        ValueError: `ask` has no place for one of the answers.
     """
+    check_which(ask)
 
     def pairs(group: Group) -> list[Undecided]:
         two_by_two = zip(group.completions[0::2], group.completions[1::2], strict=False)
@@ -50,8 +40,7 @@ def undecided_pairs(*, ask: str = WHICH) -> Callable[[Sequence[Group], Round], S
 def _undecided(prompt: Prompt, one: Completion, other: Completion, ask: str) -> Undecided:
     first, second = (Row(prompt=prompt, completion=answer) for answer in (one, other))
     asked, turned = (which_is_better(prompt, shown.text, then.text, ask=ask) for shown, then in ((one, other), (other, one)))
-    a, b = _LETTERS
-    return Undecided(first=first, second=second, asked=_valued(asked, a, b), turned=_valued(turned, b, a))
+    return Undecided(first=first, second=second, asked=_valued(asked, "A", "B"), turned=_valued(turned, "B", "A"))
 
 
 def _valued(question: Prompt, yes: str, no: str) -> Valued:
