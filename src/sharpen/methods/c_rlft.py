@@ -29,8 +29,9 @@ CARD = Card(
         "authors' code reads it from the data: 0.1 is what others report",
         "the numbers of prompts and samples, the learning rate and the batch size are ours, for a small model",
     ),
-    shelf="faithful",
+    shelf="verdict",
     oracle="tests/methods/test_c_rlft.py::test_weights_by_source_and_by_sequence",
+    verdict="no",
 )
 
 

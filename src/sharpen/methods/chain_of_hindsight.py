@@ -34,8 +34,9 @@ CARD = Card(
         "no text of pre-training is trained on beside (the authors' code: with weight 0.01)",
         "the numbers of prompts and samples, the learning rate and the batch size are ours, for a small model",
     ),
-    shelf="faithful",
+    shelf="verdict",
     oracle="tests/methods/test_chain_of_hindsight.py::test_answers_and_their_ends_are_trained_and_no_marker_is",
+    verdict="no",
 )
 
 WORDINGS = (

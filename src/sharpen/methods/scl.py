@@ -31,8 +31,9 @@ CARD = Card(
         "an attempt that the verifier cannot judge makes no pair; the authors' code takes an answer that it cannot read for wrong",
         "4 pairs of attempts a prompt in each of several rounds; the source makes its pairs once, one a question",
     ),
-    shelf="faithful",
+    shelf="verdict",
     oracle="tests/methods/test_scl.py::test_one_right_attempt_of_two_is_preferred_whichever_it_is",
+    verdict="yes",
 )
 
 REVIEW = "Look at your answer again and find what is wrong with it. Then answer the question again, better where you found something."

@@ -36,8 +36,9 @@ CARD = Card(
         "success, tried anew or not, and shows it to the critic too",
         "our own strength of the reference, learning rates and numbers of tasks",
     ),
-    shelf="faithful",
+    shelf="verdict",
     oracle="tests/methods/test_webrl.py::test_descent_ends_at_the_reference_tilted_by_the_advantages",
+    verdict="yes",
 )
 
 
