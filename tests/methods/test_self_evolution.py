@@ -22,6 +22,7 @@ class Thinker:
 
     def __init__(self) -> None:
         self.refined: list[Prompt] = []
+        self.criticised: list[str] = []
 
     def options(self, prompts):  # type: ignore[no-untyped-def]
         share = [0.9 if "Answer: fine" in prompt.text else 0.2 for prompt in prompts]
@@ -33,6 +34,7 @@ class Thinker:
     def said(self, prompt: Prompt) -> str:
         asked = prompt.messages[0].text
         if prompt.text == META_SKILLS.criticise:
+            self.criticised.append(asked)
             return "" if asked == "silent" else f"no {asked} answer"
         if prompt.text == META_SKILLS.refine:
             self.refined.append(prompt)
@@ -57,6 +59,7 @@ def test_what_can_be_mended_is_trained_and_nothing_that_is_refused() -> None:
     assert step.select is not None
     prompts = [user(word) for word in WORDS]
     groups = step.sample(prompts, round_of(model))
+    assert model.criticised == ["mendable", "hopeless", "silent"]  # what is accepted costs no criticism
     assert [prompt.messages[0].text for prompt in model.refined] == ["mendable", "hopeless"]  # not the good one, nor the silent
     for prompt, word in zip(model.refined, ("mendable", "hopeless"), strict=True):
         assert [message.text for message in prompt.messages] == [
@@ -100,6 +103,12 @@ def test_meta_skills_are_taught_from_verdicts_and_targets() -> None:
         (META_SKILLS.refined(prompt, "5", "Bad."), "4"),
     ]
     assert list(meta_lessons()([group(["4"], prompt=user("2 + 2?"), reward=[1.0])], ROUND)) == []
+
+
+def test_a_prompt_that_spells_a_place_out_stays_as_it_is() -> None:
+    told = META_SKILLS.judged(user("What does print(f'{answer}') print?"), "the answer").text
+    assert "print(f'{answer}')" in told
+    assert told.count("Answer: the answer") == 1
 
 
 def test_rounds_read_no_label() -> None:

@@ -9,6 +9,7 @@ from sharpen.feedback.reading import VerdictFrom, verdicts_on
 from sharpen.feedback.scored import scored, signalled
 from sharpen.parts import part
 from sharpen.protocols import Round
+from sharpen.sample.templates import filled
 from sharpen.sequences import flattened
 from sharpen.types import Group, Prompt, user
 
@@ -71,7 +72,7 @@ def rubric(
     def prompts_of(group: Group) -> list[Prompt]:
         return [
             user(
-                ask.replace("{question}", group.prompt.text).replace("{answer}", one.text),
+                filled(ask, question=group.prompt.text, answer=one.text),
                 options=tuple(map(str, marks)),
                 parents=(group.prompt.id,),
             )
