@@ -120,7 +120,7 @@ def test_an_earlier_turn_that_is_held_out_is_not_imitated(tmp_path: Path) -> Non
     later = Prompt(messages=(*asked.messages, *turns(("KEPT", "again"))), target="ABC")
     known = Prompt(messages=(*held.train[0].messages, *turns(("KNOWN", "again"))), target="ABC")
     recipe = tl_training(num_steps=1, num_prompts=1, num_samples=2)
-    run = tiny_improve(recipe, tmp_path / "run", rounds=0, train=(later, known), gate=held.gate[:2], final=held.final[:2])
+    run = tiny_improve(recipe, tmp_path / "run", rounds=1, train=(later, known), gate=held.gate[:2], final=held.final[:2])
     texts = [one.row.completion.text for one in run.examples(-1) if isinstance(one, Demonstration)]
     assert sorted(texts) == ["ABC", "ABC", "KNOWN"]
 

@@ -31,7 +31,7 @@ def classify_(
         str | None, typer.Option("--lm", metavar="MODEL", help="language model that labels them too, for comparison")
     ] = None,
     method: Annotated[str, typer.Option("--method", help="hast or pseudo_label")] = "hast",
-    rounds: Annotated[int, typer.Option("--rounds", help="of self-training at most", min=0)] = 3,
+    rounds: Annotated[int, typer.Option("--rounds", help="of self-training at most", min=1)] = 3,
     held_back: Annotated[float, typer.Option("--held-back", help="share of the labels kept for measuring")] = 0.5,
     level: Annotated[float, typer.Option("--level", help="chance that something no better is kept")] = 0.05,
     ask: Annotated[int, typer.Option("--ask", help="texts to label next", min=1)] = 20,

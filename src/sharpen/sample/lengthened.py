@@ -42,7 +42,7 @@ class _Draft:
         return self.made.text.strip()
 
 
-@part(reads=("{role}", "{extender}"), writes=("long",), needs=("generate", "chat"))
+@part(reads=("{role}", "{extender}"), writes=("long",), needs=("generate", "continue", "chat"))
 def lengthened(
     num_samples: int = 2,
     *,

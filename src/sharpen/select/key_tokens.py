@@ -64,7 +64,7 @@ def targets() -> Callable[[Sequence[Prompt], Round], Sequence[Group]]:
     return lambda prompts, round: [_given(prompt, prompt.target) for prompt in prompts if prompt.target is not None]
 
 
-@part(reads=("{role}",))
+@part(reads=("{role}",), needs=("continue",))
 def key_token_demonstrations(
     *, most: float = 9.0, role: str = "current"
 ) -> Callable[[Sequence[Group], Round], Sequence[Demonstration]]:
