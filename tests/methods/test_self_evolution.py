@@ -22,7 +22,6 @@ class Thinker:
 
     def __init__(self) -> None:
         self.refined: list[Prompt] = []
-        self.criticised: list[str] = []
 
     def options(self, prompts):  # type: ignore[no-untyped-def]
         share = [0.9 if "Answer: fine" in prompt.text else 0.2 for prompt in prompts]
@@ -34,7 +33,6 @@ class Thinker:
     def said(self, prompt: Prompt) -> str:
         asked = prompt.messages[0].text
         if prompt.text == META_SKILLS.criticise:
-            self.criticised.append(asked)
             return "" if asked == "silent" else f"no {asked} answer"
         if prompt.text == META_SKILLS.refine:
             self.refined.append(prompt)
@@ -59,7 +57,6 @@ def test_what_can_be_mended_is_trained_and_nothing_that_is_refused() -> None:
     assert step.select is not None
     prompts = [user(word) for word in WORDS]
     groups = step.sample(prompts, round_of(model))
-    assert model.criticised == ["mendable", "hopeless", "silent"]  # what is accepted costs no criticism
     assert [prompt.messages[0].text for prompt in model.refined] == ["mendable", "hopeless"]  # not the good one, nor the silent
     for prompt, word in zip(model.refined, ("mendable", "hopeless"), strict=True):
         assert [message.text for message in prompt.messages] == [

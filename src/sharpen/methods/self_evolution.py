@@ -26,7 +26,7 @@ CARD = Card(
     feedback=("verifier", "judge"),
     departs=(
         "lessons in criticism are made of verified samples and targets, with two set texts; in the source a stronger model writes them",
-        "a verdict is read from the probabilities of Yes and No; criticism is written of what it refuses alone",
+        "a verdict is read from the probabilities of Yes and No, not from the criticism, which is still written",
         "the task's prompts in all rounds; the source lets the model write those of the second and third",
         "training goes on from the last checkpoint on the round's own answers alone: the source also restarts, and mixes old lessons in",
         "compare with plain training on the same targets, which the source leaves out and its reviewers found better",

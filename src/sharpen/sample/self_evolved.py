@@ -61,9 +61,9 @@ def self_evolved(
 ) -> Callable[[Sequence[Group], Round], Sequence[Group]]:
     """Every completion, or what it was refined to, with the policy's probability that it will do as the score `accepted`.
 
-    The policy judges each answer by the probability of Yes against No. One below `min_accepted` it criticises and answers anew, and the
-    new answer, which takes its place, is judged once more (SELF: Lu et al. 2023, arXiv 2310.00533). Where there is no criticism, or it
-    was cut, the answer stays, with its low score. Earlier scores are dropped. The signal `refined` counts the new
+    The policy judges each answer by the probability of Yes against No, and criticises it. One below `min_accepted` is answered anew after
+    the criticism, and the new answer, which takes its place, is judged once more (SELF: Lu et al. 2023, arXiv 2310.00533). Where there is
+    no criticism, or it was cut, the answer stays, with its low score. Earlier scores are dropped. The signal `refined` counts the new
     answers of a group. Groups keep the plain prompts; a refined answer names the conversation that it was sampled in.
 
     Args:
@@ -83,13 +83,11 @@ def self_evolved(
         now = [(group.prompt, one) for group in groups for one in group.completions]
         scores = probabilities(now, policy)
         greedy = Sampling(temperature=0.0, max_new_tokens=max_new_tokens)
-        low = [place for place, score in enumerate(scores) if score < min_accepted]
-        criticism = said([skills.criticised(now[place][0], now[place][1].text) for place in low], policy, greedy)
-        told = {place: text for place, text in zip(low, criticism, strict=True) if text}
-        places = list(told)
+        criticism = said([skills.criticised(prompt, one.text) for prompt, one in now], policy, greedy)
+        places = [place for place, score in enumerate(scores) if score < min_accepted and criticism[place]]
         requests = [
-            Request(prompt=skills.refined(now[place][0], now[place][1].text, text), index=now[place][1].index, seed=round.seed)
-            for place, text in told.items()
+            Request(prompt=skills.refined(prompt, one.text, criticism[place]), index=one.index, seed=round.seed)
+            for place, (prompt, one) in zip(places, (now[place] for place in places), strict=True)
         ]
         sampling = Sampling(temperature=temperature, max_new_tokens=round.max_new_tokens)
         made = policy.generate(requests, sampling) if requests else ()
