@@ -150,7 +150,7 @@ def one_draw(rows: Rows, seed: int, folder: Path, given: argparse.Namespace) -> 
     with (folder / "new-labelled.csv").open(newline="", encoding="utf-8") as file:
         labelled = [row["label"] for row in csv.DictReader(file)]
     right = {"this classifier": [one == label for one, (_, label) in zip(labelled, new, strict=True)]}
-    prompts, _ = read_texts(folder / "new.csv", labels)
+    prompts = read_texts(folder / "new.csv", labels)
     start = load_model(str(folder / "run" / "start"), threads=given.threads)
     told_by = [one.label for one in label_all(start.load(start.base), prompts)]
     right["what the labels mean"] = [one == label for one, (_, label) in zip(told_by, new, strict=True)]

@@ -107,6 +107,11 @@ def test_a_task_whose_labels_have_no_options_is_refused() -> None:
         meta_weights(1, role="student")([], StillRound(task=task))
 
 
+def test_a_student_needs_a_pass() -> None:
+    with pytest.raises(ValueError, match="num_passes is 0"):
+        list_prompted(num_passes=0)
+
+
 def first_alone(candidate: Report, incumbent: Report, looks: int) -> Decision:
     return Decision(promote=looks != 2, test="the look's number", reason="all but the second")
 

@@ -102,6 +102,12 @@ def test_meta_skills_are_taught_from_verdicts_and_targets() -> None:
     assert list(meta_lessons()([group(["4"], prompt=user("2 + 2?"), reward=[1.0])], ROUND)) == []
 
 
+def test_a_prompt_that_spells_a_place_out_stays_as_it_is() -> None:
+    told = META_SKILLS.judged(user("What does print(f'{answer}') print?"), "the answer").text
+    assert "print(f'{answer}')" in told
+    assert told.count("Answer: the answer") == 1
+
+
 def test_rounds_read_no_label() -> None:
     (meta,), (step,) = self_evolution(VERIFIER).setup, self_evolution(VERIFIER).steps
     assert "verify" in repr(meta.feedback)

@@ -12,7 +12,7 @@ from example_builders import ROUND, completion
 from sharpen.methods.self_specialization import self_specialization
 from sharpen.prompts import everything
 from sharpen.sample.demonstrated import given_answer
-from sharpen.sample.retrieved import Passages
+from sharpen.sample.retrieved import Passages, retrieved_completions
 from sharpen.tasks import Task
 from sharpen.types import Prompt, user
 
@@ -54,6 +54,25 @@ class Reader:
             completion(" ".join(re.findall(r"\b[A-Z]{2}\d\d\b", one.prompt.text)) or "nothing", prompt=one.prompt)
             for one in requests
         ]
+
+
+def test_a_prompt_is_never_shown_its_own_answer() -> None:
+    model = Reader()
+    own, other = (
+        given_answer(user("Which bone is the longest?"), "The femur."),
+        given_answer(user("What is blood?"), "A liquid."),
+    )
+
+    class Round(type(ROUND)):  # type: ignore[misc]
+        max_new_tokens = 20
+
+        def policy(self, role: str) -> Reader:
+            return model
+
+    round = dataclasses.replace(Round(), task=Task(name="medicine", train=(), demonstrations=(own, other)))
+    for passages in (PASSAGES, ()):
+        list(retrieved_completions(passages, num_demonstrations=2)([own.row.prompt], round))
+        assert [message.text for message in model.asked[-1].messages[:-1]] == ["What is blood?", "A liquid."]
 
 
 def test_what_a_passage_says_is_in_the_answer_and_not_in_what_is_trained_under() -> None:

@@ -7,14 +7,15 @@ import itertools
 from pathlib import Path
 
 import pytest
-from worlds import tiny_improve, tiny_runtime
+from worlds import tiny_improve, tiny_runtime, tiny_task
 
 from example_builders import ROUND, StillRound, group
+from sharpen.conversation import turns
 from sharpen.examples import Demonstration, Rollout
 from sharpen.feedback.calls import Call, call_grade, call_grades, functions_of, parsed_call
 from sharpen.methods.tl_training import tl_training
 from sharpen.runtime.policy import TorchPolicy
-from sharpen.select.key_tokens import key_token_demonstrations, key_weights, right_calls
+from sharpen.select.key_tokens import key_token_demonstrations, key_weights, right_turns, targets
 from sharpen.types import Message, Prompt, Text, user
 
 TOOLS = "def get_user(id: int, name: str = None):\ndef get_unit(id: int):\ndef get_users(page: int = 0):\ndef stop():"
@@ -32,7 +33,7 @@ class Round(StillRound):
 
 def test_tokens_that_part_the_right_function_from_another_weigh_more() -> None:
     target = "get_user(id=7)"
-    (made,) = right_calls()([user(TOOLS, target=target)], ROUND)
+    (made,) = targets()(right_turns()([user(TOOLS, target=target), user(TOOLS)], ROUND), ROUND)
     (example,) = key_token_demonstrations()([made], Round())
     weights = example.row.token_weights
     assert len(weights) == len(target) + 1, "the stop token is trained"
@@ -108,9 +109,20 @@ def test_a_failed_call_is_context_and_the_good_ones_are_learned() -> None:
         Message(role=role, content=(Text(text=text),))  # type: ignore[arg-type]  # two of the three roles
         for role, text in zip(roles, said, strict=False)
     )
-    found = right_calls()([Prompt(messages=messages, target="stop()")], ROUND)
-    assert [(len(one.prompt.messages), one.completions[0].text) for one in found] == [(3, "get_user(id=1)"), (7, "stop()")]
-    assert found[0].prompt.messages[1].text == "get_unit(id=1)", "it stays where it was"
+    found = right_turns()([Prompt(messages=messages, target="stop()")], ROUND)
+    assert [(len(one.messages), one.target) for one in found] == [(3, "get_user(id=1)"), (7, "stop()")]
+    assert found[0].messages[1].text == "get_unit(id=1)", "it stays where it was"
+
+
+def test_an_earlier_turn_that_is_held_out_is_not_imitated(tmp_path: Path) -> None:
+    held = tiny_task()
+    asked = held.final[0]
+    later = Prompt(messages=(*asked.messages, *turns(("KEPT", "again"))), target="ABC")
+    known = Prompt(messages=(*held.train[0].messages, *turns(("KNOWN", "again"))), target="ABC")
+    recipe = tl_training(num_steps=1, num_prompts=1, num_samples=2)
+    run = tiny_improve(recipe, tmp_path / "run", rounds=1, train=(later, known), gate=held.gate[:2], final=held.final[:2])
+    texts = [one.row.completion.text for one in run.examples(-1) if isinstance(one, Demonstration)]
+    assert sorted(texts) == ["ABC", "ABC", "KNOWN"]
 
 
 def test_imitation_first_then_grades(tmp_path: Path) -> None:

@@ -14,10 +14,11 @@ from label_worlds import LABELS, encoder_folder, runtime_of, texts, words
 from sharpen.classify import descriptions, estimate, read_corpus
 from sharpen.classify.asking import to_label_next
 from sharpen.classify.corpus import key_of
-from sharpen.classify.zero_shot import starting_folder, zero_shot_head
+from sharpen.classify.zero_shot import classifier_folder, zero_shot_head
 from sharpen.compare.written import csv_cell
 from sharpen.errors import DataError
 from sharpen.runtime.linear_head import LinearHead
+from sharpen.runtime.policy import TorchPolicy
 from sharpen.stats import wilson_interval
 
 
@@ -48,7 +49,8 @@ def test_every_row_is_accounted_for(tmp_path: Path) -> None:
     }
     assert len(found.held_back) == 1  # half of the two of b; half of the one of a is none
     assert all(prompt.target is None for prompt in found.pool)
-    assert found.dropped == {"repeated row": 1, "no label yet": 1, "label given twice": 1}
+    assert [prompt.tags["id"] for prompt in found.rows] == ["1", "2", "3", "4", "5"]
+    assert found.dropped == {"repeated text": 1, "no label yet": 1, "label given twice": 1}
 
 
 def test_what_is_held_back_depends_on_the_texts_and_the_seed_alone(tmp_path: Path) -> None:
@@ -204,7 +206,7 @@ def test_what_a_person_wrote_stays_and_a_folder_begun_otherwise_is_refused(
     first = sharpen(f"{command} meanings0.md")
     assert first.code == 0, first.err
     words_again = " ".join(first.out.replace("\\\n", " ").split())
-    assert "--labelled 'a run/to_label.csv' --describe meanings0.md --model encoder" in words_again
+    assert "--labelled 'a run/to_label.csv' --describe meanings0.md --model encoder --ask 2 --threads 1" in words_again
     asked = tmp_path / "a run" / "to_label.csv"
     empty = asked.read_text()
     filled = empty.replace(",,", f",{LABELS[0]},", 1)
@@ -216,7 +218,10 @@ def test_what_a_person_wrote_stays_and_a_folder_begun_otherwise_is_refused(
 
     other = sharpen(f"{command} meanings3.md")
     assert other.code == 1
-    assert "began with other texts, labels, meanings or another encoder; give another --out" in " ".join(other.err.split())
+    assert "was begun with other meanings; give another --out" in " ".join(other.err.split())
+    labelled = sharpen(f"{command} meanings0.md --labelled 'a run/to_label.csv'")
+    assert labelled.code == 1
+    assert "was begun with other labelled texts; give another --out" in " ".join(labelled.err.split())
 
     (tmp_path / "a run").rename(tmp_path / "moved")
     assert sharpen("predict texts.csv --run moved").code == 0
@@ -235,9 +240,10 @@ def test_a_classifier_that_was_half_written_is_written_again(tmp_path: Path, mon
     with monkeypatch.context() as patched:
         patched.setattr(LinearHead, "save", stopped)
         with pytest.raises(KeyboardInterrupt):
-            starting_folder(runtime, head, tmp_path / "run" / "start")
+            classifier_folder(runtime, runtime.base, tmp_path / "run" / "start", head=head)
     assert not list((tmp_path / "run").iterdir())
-    assert LinearHead.read(starting_folder(runtime, head, tmp_path / "run" / "start"))[0].labels == LABELS
+    folder = classifier_folder(runtime, runtime.base, tmp_path / "run" / "start", head=head)
+    assert LinearHead.read(folder)[0].labels == LABELS
 
 
 def test_without_a_classifier_there_is_nothing_to_predict_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,3 +252,45 @@ def test_without_a_classifier_there_is_nothing_to_predict_with(tmp_path: Path, m
     assert "make one with `sharpen classify`" in " ".join(sharpen("predict new.csv").err.split())
     (tmp_path / "empty").mkdir()
     assert "holds no classifier" in " ".join(sharpen("predict new.csv --run empty").err.split())
+
+
+def test_every_row_gets_a_label_in_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "encoder").mkdir()
+    encoder_folder(tmp_path / "encoder")
+    one, two, three = (prompt.text for prompt in texts(3, seed=5))
+    write(tmp_path / "texts.csv", ["id", "text"], [["a", one], ["b", two], ["a", one], ["c", one]])
+    write(tmp_path / "few.csv", ["text", "label"], [[two, LABELS[0]], [three, LABELS[1]]])
+    made = sharpen(f"classify texts.csv --labels {','.join(LABELS)} --labelled few.csv --model encoder --threads 1 --out run")
+    assert made.code == 0, made.err
+    rows = read(tmp_path / "run" / "predictions.csv")
+    assert [(row["id"], row["text"]) for row in rows] == [("a", one), ("b", two), ("a", one), ("c", one), ("", three)]
+    assert [row["by"] for row in rows] == ["classifier", "person", "classifier", "classifier", "person"]
+
+    assert sharpen("predict texts.csv --run run").code == 0
+    labelled = read(tmp_path / "texts-labelled.csv")
+    assert [(row["id"], row["text"]) for row in labelled] == [("a", one), ("b", two), ("a", one), ("c", one)]
+    assert len({row["label"] for row in labelled if row["text"] == one}) == 1
+
+    write(tmp_path / "holes.csv", ["id", "text"], [["a", one], ["b", ""]])
+    assert "has no text in the column 'text'; fill it in" in " ".join(sharpen("predict holes.csv --run run").err.split())
+
+
+def test_a_language_model_labels_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "encoder").mkdir()
+    encoder_folder(tmp_path / "encoder")
+    write(tmp_path / "texts.csv", ["text"], [[prompt.text] for prompt in texts(12, seed=5)])
+    command = f"classify texts.csv --labels {','.join(LABELS)} --model encoder --lm tiny --threads 1 --out run"
+    first = sharpen(command)
+    assert first.code == 0, first.err
+    guesses = [row["model_guess"] for row in read(tmp_path / "run" / "to_label.csv")]
+    assert set(guesses) <= set(LABELS)
+
+    def asked_again(*_: object) -> None:
+        raise AssertionError("what is on file is not asked again")
+
+    monkeypatch.setattr(TorchPolicy, "options", asked_again)
+    again = sharpen(command)
+    assert again.code == 0, again.err
+    assert [row["model_guess"] for row in read(tmp_path / "run" / "to_label.csv")] == guesses

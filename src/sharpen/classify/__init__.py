@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from sharpen.classify.basis import Basis
 from sharpen.classify.classifier import Classified, Labelled, Measured, classify, label_all
 from sharpen.classify.corpus import Corpus, descriptions, read_corpus, read_texts
 from sharpen.classify.estimate import ClassEstimate, Estimate, estimate
 
 __all__ = [
+    "Basis",
     "ClassEstimate",
     "Classified",
     "Corpus",

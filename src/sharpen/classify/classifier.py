@@ -6,20 +6,21 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from sharpen.classify.asking import to_label_next
+from sharpen.classify.basis import Basis, Method, begin
 from sharpen.classify.corpus import Corpus
 from sharpen.classify.estimate import Estimate, estimate
-from sharpen.classify.zero_shot import classifier_folder, labelled_by_model, starting_folder, zero_shot_head
-from sharpen.events import Observer, silent
+from sharpen.classify.zero_shot import classifier_folder, labelled_by_model, zero_shot_head
+from sharpen.events import Event, Observer, silent
+from sharpen.filed import FiledPolicy, Scope
 from sharpen.gates import paired_gate
+from sharpen.ledger import Ledger
 from sharpen.methods.hast import hast
 from sharpen.methods.pseudo_label import pseudo_label
-from sharpen.models import ResolvedModel
 from sharpen.models.cache import cache_folder
 from sharpen.parts import Recipe
-from sharpen.protocols import Policy
+from sharpen.protocols import Policy, Runtime
 from sharpen.rounds import improve
 from sharpen.run import Run
 from sharpen.runtime.linear_runtime import LinearRuntime
@@ -31,11 +32,10 @@ from sharpen.tasks import Task
 from sharpen.types import Checkpoint, Prompt
 from sharpen.verifiers import choice
 
-__all__ = ["Classified", "Labelled", "Measured", "Method", "classify", "label_all", "recipe_of", "task_of"]
-
-Method = Literal["hast", "pseudo_label"]
+__all__ = ["Classified", "Labelled", "Measured", "classify", "label_all", "recipe_of", "task_of"]
 
 _BLOCK = 32  # texts between two words on how far it is
+_YARDSTICK = "language-model"  # folder of what the language model said
 _RATE, _EPOCHS = 0.03, 20  # of a linear head; from pilots on news articles (examples/reproductions/predictions)
 
 
@@ -91,18 +91,13 @@ class Classified:
 
 
 def classify(
-    corpus: Corpus,
+    basis: Basis,
     *,
-    encoder: ResolvedModel,
     out: Path,
-    meanings: Mapping[str, str] | None = None,
-    model: Policy | None = None,
-    method: Method = "hast",
+    yardstick: Runtime | None = None,
     rounds: int = 3,
-    level: float = 0.05,
     num_ask: int = 20,
     threads: int | None = None,
-    seed: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
     observe: Observer = silent,
 ) -> Classified:
@@ -113,38 +108,31 @@ def classify(
     held back. Without labels to hold back nothing is trained.
 
     Args:
-        encoder: a sentence encoder.
         out: run directory.
-        meanings: by label, what it means in a sentence.
-        model: a language model that labels the texts as well, as a yardstick; nothing is trained on its labels.
+        yardstick: a language model that labels the texts as well; nothing is trained on its labels, which are filed in `out`.
         rounds: of self-training at most.
-        level: chance, over all looks, that something no better than before is kept.
         num_ask: texts to label next.
         progress: told how many of how many texts are read by the encoder; what was read before is read from a cache.
 
     Raises:
-        DataError: `out` holds a classifier of other texts, labels, meanings or another encoder.
+        DataError: `out` holds a classifier that was begun otherwise.
         SharpenError: whatever a run raises.
     """
-    gate = paired_gate(level=level)
+    corpus, encoder, gate = basis.corpus, basis.encoder, paired_gate(level=basis.level)
     plain = LinearRuntime(encoder.folder, base=encoder.digest, threads=threads, cache=cache_folder())
-    meanings = meanings or {}
-    for start in range(0, len(corpus.texts), _BLOCK):
-        plain.vectors(corpus.texts[start : start + _BLOCK])
-        progress(min(start + _BLOCK, len(corpus.texts)), len(corpus.texts))
-    told = zero_shot_head(plain, corpus.labels, meanings, corpus.texts)
-    folder = starting_folder(plain, told, out / "start")
+    begin(basis, out)  # what cannot be used is refused before
+    folder = _started(basis, plain, out / "start", progress)
     runtime = LinearRuntime(folder, base=model_digest(folder), threads=threads, cache=cache_folder(), encoder=encoder.digest)
     notes: list[str] = []
     run, kept = None, runtime.base
     if corpus.taught and corpus.held_back:
         run = improve(
-            recipe_of(method),
+            recipe_of(basis.method),
             model=runtime,
             task=task_of(corpus),
             out=out,
             rounds=rounds,
-            seed=seed,
+            seed=basis.seed,
             gate=gate,
             controls=False,
             final=False,
@@ -155,10 +143,8 @@ def classify(
         notes.append(
             "no labels could be held back, so nothing could be proved, and nothing was trained: label the texts asked for"
         )
-    policy = runtime.load(kept)
-    by_model = labelled_by_model(model, corpus.texts, corpus.labels, meanings) if model is not None else []
-    said = {prompt.id: label for prompt, (label, _) in zip(corpus.texts, by_model, strict=True)} if by_model else {}
-    labelled = _labelled(policy, corpus.pool, said)
+    said = _said(yardstick, basis, out / _YARDSTICK, observe) if yardstick is not None else {}
+    labelled = _labelled(runtime.load(kept), corpus.pool, said)
     return Classified(
         corpus=corpus,
         run=run,
@@ -168,6 +154,37 @@ def classify(
         ask=tuple(_asked(labelled, runtime, corpus, num_ask)),
         notes=tuple(notes),
     )
+
+
+def _started(basis: Basis, plain: LinearRuntime, folder: Path, progress: Callable[[int, int], None]) -> Path:
+    """The folder of the encoder with a head that knows what the labels mean; every text has been read."""
+    texts = basis.corpus.texts
+    for start in range(0, len(texts), _BLOCK):
+        plain.vectors(texts[start : start + _BLOCK])
+        progress(min(start + _BLOCK, len(texts)), len(texts))
+    if not folder.is_dir():
+        classifier_folder(plain, plain.base, folder, head=zero_shot_head(plain, basis.corpus.labels, basis.meanings, texts))
+    return folder
+
+
+def _said(model: Runtime, basis: Basis, folder: Path, observe: Observer) -> Mapping[str, str]:
+    """By text the language model's label; what it said of a block of texts is on file, and read where it is."""
+    texts = basis.corpus.texts
+
+    def told(done: int, total: int, tokens: int) -> None:
+        observe(Event(kind="note", message=f"the language model has labelled {done} of {total} texts"))
+
+    with Ledger(folder, tell=lambda sentence: observe(Event(kind="note", message=sentence))) as ledger:
+        policy = FiledPolicy(
+            checkpoint=model.base.id,
+            ledger=ledger,
+            runtime=model,
+            realise=lambda checkpoint: model.load(model.base),
+            scope=Scope(round=0, step="yardstick", stage="options"),
+            on_block=told,
+        )
+        found = labelled_by_model(policy, texts, basis.corpus.labels, basis.meanings)
+    return {prompt.id: label for prompt, (label, _) in zip(texts, found, strict=True)}
 
 
 def label_all(policy: Policy, texts: Sequence[Prompt]) -> list[Labelled]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sharpen.data import read_rows
+from sharpen.data.fields import data_row
 from sharpen.data.files import file_rows
 from sharpen.digest import digest
 from sharpen.errors import DataError
@@ -36,11 +36,13 @@ class Corpus:
         pool: texts without a label that is trained on, different from each other; their targets are not known.
         taught: labelled texts to train on.
         held_back: labelled texts that nothing is trained on: the gate and the estimate read them.
+        rows: every row's text in the order of the file of texts, with its id where it has one: repeated ones too, labelled or not.
         dropped: by reason, how many rows were left out.
     """
 
     labels: tuple[str, ...]
     pool: tuple[Prompt, ...]
+    rows: tuple[Prompt, ...] = ()
     taught: tuple[Prompt, ...] = ()
     held_back: tuple[Prompt, ...] = ()
     dropped: Mapping[str, int] = field(default_factory=dict)
@@ -56,8 +58,8 @@ def key_of(prompt: Prompt) -> str:
     return prompt.id[:_KEY_LENGTH]
 
 
-def read_texts(path: Path, labels: Sequence[str], column: str | None = None) -> tuple[tuple[Prompt, ...], Mapping[str, int]]:
-    """The different texts of a file, to be answered with one of the labels, and by reason how many rows were left out.
+def read_texts(path: Path, labels: Sequence[str], column: str | None = None) -> tuple[Prompt, ...]:
+    """The texts of a file, to be answered with one of the labels: one for each row, in order, with its id where it has one.
 
     Args:
         path: CSV, JSONL or Parquet.
@@ -65,15 +67,10 @@ def read_texts(path: Path, labels: Sequence[str], column: str | None = None) -> 
         column: that holds the text; by default the first of text, prompt, body, content, message, ... that there is.
 
     Raises:
-        DataError: the file cannot be read, or has no such column.
+        DataError: the file cannot be read, has no such column or no rows, or a row has no text.
     """
-    rows = read_rows(path, _renamed(path, column))
-    found = tuple(_asked(row.prompt, labels) for row in rows.rows)
-    unique = {prompt.id: prompt for prompt in found}
-    dropped = dict(rows.dropped)
-    if len(unique) < len(found):
-        dropped["repeated text"] = dropped.get("repeated text", 0) + len(found) - len(unique)
-    return tuple(unique.values()), dropped
+    name = _text_column(path, column)
+    return tuple(_asked(where, row, name, labels) for where, row in file_rows(path))
 
 
 def read_corpus(
@@ -105,9 +102,12 @@ def read_corpus(
         raise ValueError(f"the labels are {', '.join(map(repr, labels))}; give at least two, each once")
     if not 0 <= held_back < 1:
         raise ValueError(f"held_back is {held_back}; it is a share of the labelled texts, at least 0 and below 1")
-    pool, dropped = read_texts(texts, labels, column)
-    counts = Counter(dropped)
-    by_key = {key_of(prompt): prompt for prompt in pool}
+    rows = read_texts(texts, labels, column)
+    unique: dict[str, Prompt] = {}
+    for prompt in rows:
+        unique.setdefault(prompt.id, prompt)
+    counts = Counter({"repeated text": len(rows) - len(unique)})
+    by_key = {key_of(prompt): prompt for prompt in unique.values()}
     known: dict[str, Prompt] = {}
     for path in labelled:
         for where, prompt, label, by in _labelled_rows(path, labels, column, by_key):
@@ -123,7 +123,8 @@ def read_corpus(
     back = set(_held_back(list(known.values()), held_back, seed))
     return Corpus(
         labels=tuple(labels),
-        pool=tuple(prompt for prompt in pool if prompt.id not in known),
+        pool=tuple(prompt for prompt in unique.values() if prompt.id not in known),
+        rows=rows,
         taught=tuple(prompt for prompt in known.values() if prompt.id not in back),
         held_back=tuple(prompt for prompt in known.values() if prompt.id in back),
         dropped={reason: count for reason, count in counts.items() if count},
@@ -157,38 +158,35 @@ def descriptions(path: Path, labels: Sequence[str]) -> Mapping[str, str]:
     return found
 
 
-def _renamed(path: Path, column: str | None) -> Mapping[str, str]:
+def _text_column(path: Path, column: str | None) -> str:
     _, first = next(file_rows(path), ("", {}))
-    names = [column] if column is not None else [name for name in _TEXT_COLUMNS if name in first]
-    if not names or names[0] not in first:
+    name = column if column is not None else next((name for name in _TEXT_COLUMNS if name in first), None)
+    if name is None or name not in first:
         there = ", ".join(map(repr, first)) or "nothing"
         raise DataError(
             f"{path} has no column {repr(column) if column else 'text'}; it has {there}: name the texts' with --text"
         )
-    return {} if names[0] == "prompt" else {"prompt": names[0]}
+    return name
 
 
-def _asked(prompt: Prompt, labels: Sequence[str]) -> Prompt:
-    """The text alone, with the labels as its options: what else its row says must not be read."""
-    tags = {"id": prompt.tags["id"]} if "id" in prompt.tags else {}
-    return dataclasses.replace(prompt, target=None, options=tuple(labels), tags=tags)
+def _asked(where: str, row: Mapping[str, object], name: str, labels: Sequence[str]) -> Prompt:
+    """The row's text with the labels as its options; what else the row says, but for its id, must not be read."""
+    text = row.get(name)
+    if text is None or (isinstance(text, str) and not text.strip()):
+        raise DataError(f"{where}: has no text in the column {name!r}; fill it in, or remove the row")
+    own = {"id": row["id"]} if row.get("id") is not None and name != "id" else {}
+    return dataclasses.replace(data_row(where, {"prompt": text, **own}).prompt, options=tuple(labels))
 
 
 def _labelled_rows(
     path: Path, labels: Sequence[str], column: str | None, by_key: Mapping[str, Prompt]
 ) -> Iterator[tuple[str, Prompt, str | None, str | None]]:
     """Where each row stands, its text as the pool has it, its label, and who gave it where the row says so."""
-    names = _renamed(path, column)
+    name = _text_column(path, column)
     for where, row in file_rows(path):
         if LABEL not in row:
             raise DataError(f"{where}: has no column {LABEL!r} ({', '.join(row)}); add one with the text's label")
-        shown = by_key.get(str(row.get(KEY) or ""))
-        if shown is None:
-            text = row.get(names.get("prompt", "prompt"))
-            if not isinstance(text, str) or not text.strip():
-                raise DataError(f"{where}: has no text; remove the row")
-            (only,) = read_rows([{"prompt": text}]).rows
-            shown = _asked(only.prompt, labels)
+        shown = by_key.get(str(row.get(KEY) or "")) or _asked(where, row, name, labels)
         label = "" if row[LABEL] is None else str(row[LABEL]).strip()
         if label not in labels:
             label = label.removeprefix("'")  # as we write what a table program would take for a formula

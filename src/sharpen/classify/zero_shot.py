@@ -10,7 +10,6 @@ from pathlib import Path
 
 import torch
 
-from sharpen.errors import DataError
 from sharpen.loading import with_instruction
 from sharpen.protocols import Policy
 from sharpen.runtime.linear_head import LinearHead
@@ -18,11 +17,10 @@ from sharpen.runtime.linear_runtime import LinearRuntime
 from sharpen.sample.predictions import shares
 from sharpen.types import Checkpoint, Message, Prompt, Text, user
 
-__all__ = ["asked_of_model", "classifier_folder", "labelled_by_model", "starting_folder", "zero_shot_head"]
+__all__ = ["asked_of_model", "classifier_folder", "labelled_by_model", "zero_shot_head"]
 
 _SCALE = 20.0  # ours: cosines differ by hundredths, shares should not
 _WORDS = 96  # of a text that a language model is shown
-_NEAR = 1e-3  # of a weight: another number of threads changes less, another meaning more
 
 
 def zero_shot_head(
@@ -41,25 +39,6 @@ def zero_shot_head(
     weight = _SCALE * runtime.vectors(described)
     bias = -(runtime.vectors(texts) @ weight.T).mean(0) if texts else torch.zeros(len(labels))
     return LinearHead(labels=tuple(labels), weight=torch.nn.Parameter(weight), bias=torch.nn.Parameter(bias))
-
-
-def starting_folder(runtime: LinearRuntime, head: LinearHead, folder: Path) -> Path:
-    """The encoder with that head, as a model folder; as it is where it is there.
-
-    Raises:
-        DataError: there is another head, of other texts, labels, meanings or another encoder.
-    """
-    if not folder.is_dir():
-        return classifier_folder(runtime, runtime.base, folder, head=head)
-    held, _ = LinearHead.read(folder)
-    if held.labels != head.labels or not all(
-        one.shape == other.shape and torch.allclose(one, other, atol=_NEAR)
-        for one, other in zip(held.parameters, head.parameters, strict=True)
-    ):
-        raise DataError(
-            f"{folder.parent} holds a classifier that began with other texts, labels, meanings or another encoder; give another --out"
-        )
-    return folder
 
 
 def classifier_folder(runtime: LinearRuntime, checkpoint: Checkpoint, folder: Path, *, head: LinearHead | None = None) -> Path:

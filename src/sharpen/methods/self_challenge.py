@@ -48,7 +48,7 @@ def self_challenge(
     batch_size: int = 16,
     lora_rank: int | None = None,
 ) -> Recipe:
-    """Samples that are right, of train prompts and of new prompts in the patterns of what was failed in the round before.
+    """The two shortest right samples, of train prompts and of new prompts in the patterns of what was failed in the round before.
 
     Args:
         verifier: says which samples are right, of new prompts too, which have no target.

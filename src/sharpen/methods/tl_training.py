@@ -14,7 +14,7 @@ from sharpen.parts import Recipe, Step, chain
 from sharpen.prompts import batch
 from sharpen.protocols import Training
 from sharpen.sample import completions
-from sharpen.select.key_tokens import key_token_demonstrations, right_calls
+from sharpen.select.key_tokens import key_token_demonstrations, right_turns, targets
 from sharpen.select.returns import returns_to_go
 
 __all__ = ["CARD", "tl_training"]
@@ -71,8 +71,8 @@ def tl_training(
     """
     imitate: Step[Demonstration] = Step(
         name="imitate",
-        prompts=batch(num_examples),
-        sample=right_calls(),
+        prompts=chain(batch(num_examples), right_turns()),  # earlier turns too are dropped where they are held out
+        sample=targets(),
         select=key_token_demonstrations(most=most),
         objective=NLL(per="sequence"),
         training=decaying(imitation_learning_rate, epochs=epochs, batch_size=batch_size, lora_rank=lora_rank),

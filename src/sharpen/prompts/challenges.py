@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sharpen.parts import part
 from sharpen.protocols import Round, Sampling
 from sharpen.sample.said import said
+from sharpen.sample.templates import filled
 from sharpen.types import Group, Prompt, user
 
 __all__ = ["Pattern", "challenges", "failed", "kept_patterns", "patterns_of"]
@@ -144,10 +145,7 @@ def challenges(
         if not wanted:
             return prompts
         drawn = [wanted[place % len(wanted)] for place in range(num_items)]
-        asked = [
-            user(_WRITE.replace("{pattern}", text).replace("{questions}", shown("write", place)))
-            for place, text in enumerate(drawn)
-        ]
+        asked = [user(filled(_WRITE, pattern=text, questions=shown("write", place))) for place, text in enumerate(drawn)]
         made: dict[str, Prompt] = {}
         for text, question in zip(drawn, said(asked, policy, sampling, seed=round.seed), strict=True):
             one = user(question, tags={"made": "challenge", _TAG: text})

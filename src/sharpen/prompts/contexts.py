@@ -139,9 +139,11 @@ def best_questions(
         judged = [asked(context, text, ask=ask) for context, text in pairs]
         values = [between(yes, no) for yes, no in round.policy(role).options(judged)] if judged else []
         order = sorted(range(len(pairs)), key=lambda place: -values[place])
+        ranked: dict[object, list[tuple[Prompt, str]]] = {context.tags["root"]: [] for context, _ in pairs}
+        for place in order:
+            ranked[pairs[place][0].tags["root"]].append(pairs[place])
         found: list[Prompt] = []
-        for root in dict.fromkeys(context.tags["root"] for context, _ in pairs):
-            here = [pairs[place] for place in order if pairs[place][0].tags["root"] == root]
+        for here in ranked.values():
             wanted = int(here[0][0].tags["wanted"] or 0)
             for place in greedily([text for _, text in here], wanted, max_likeness):
                 context, text = here[place]

@@ -13,6 +13,7 @@ from sharpen.parts import part
 from sharpen.protocols import Round, Sampling
 from sharpen.sample.demonstrated import shown_demonstrations
 from sharpen.sample.said import said
+from sharpen.sample.templates import filled
 from sharpen.types import Prompt, user
 
 __all__ = ["length_band", "more_inputs"]
@@ -90,8 +91,8 @@ def more_inputs(
             for place in range(per_pass):
                 rng = round.rng("inputs", number, place)
                 label = _LABEL.replace("{label}", like.options[int(rng.integers(len(like.options)))]) if like.options else ""
-                told = ask.replace("{label}", label).replace("{good}", _listed(good))
-                asked.append(user(told.replace("{weak}", _listed(_some(list(found), rng)) or "- (none yet)")))
+                weak = _listed(_some(list(found), rng)) or "- (none yet)"
+                asked.append(user(filled(ask, label=label, good=_listed(good), weak=weak)))
             for text in said(asked, round.policy(role), sampling, seed=round.seed, start=number * per_pass):
                 talk = any(phrase in text.lower() for phrase in _NO_INPUTS)
                 if text and not talk and text not in good and least <= len(text) <= most:

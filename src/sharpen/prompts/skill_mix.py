@@ -12,6 +12,7 @@ from sharpen.conversation import with_text
 from sharpen.parts import part
 from sharpen.protocols import Round, Sampling
 from sharpen.sample.said import said
+from sharpen.sample.templates import filled
 from sharpen.types import Prompt, user
 
 __all__ = ["Mix", "Skilled", "mixes", "names_in", "skill_mixed"]
@@ -77,7 +78,7 @@ class Skilled:
 
     def __call__(self, prompt: Prompt) -> Prompt:
         """The prompt as it is answered."""
-        told = self.ask.replace("{skills}", str(prompt.tags["skills"])).replace("{question}", prompt.text)
+        told = filled(self.ask, skills=str(prompt.tags["skills"]), question=prompt.text)
         return with_text(prompt, told)
 
 
@@ -118,7 +119,7 @@ def skill_mixed(
         topics, kinds = (names_in(asked([ask] * num_asks)) for ask in (_TOPICS, _KINDS))
         skills = names_in(asked([_SKILLS.replace("{topic}", topic) for topic in topics]))
         drawn = mixes(skills, kinds, num_skills, count, round.rng("mixes"))
-        wanted = [_WRITE.replace("{kind}", one.kind).replace("{skills}", "; ".join(one.skills)) for one in drawn]
+        wanted = [filled(_WRITE, kind=one.kind, skills="; ".join(one.skills)) for one in drawn]
         found: dict[str, Prompt] = {}
         for mix, text in zip(drawn, asked(wanted), strict=True):
             if text:

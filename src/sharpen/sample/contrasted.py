@@ -13,6 +13,7 @@ from sharpen.parts import part
 from sharpen.prompts.contexts import WORTH_ASKING
 from sharpen.protocols import Request, Round, Sampling
 from sharpen.sample.completions import sampled
+from sharpen.sample.templates import filled
 from sharpen.sequences import flattened, mapped
 from sharpen.types import Group, Prompt
 
@@ -154,7 +155,7 @@ def in_context(
     """
 
     def shown(prompt: Prompt) -> Prompt:
-        return with_text(prompt, ask.replace("{question}", prompt.text).replace("{context}", str(prompt.tags["context"])))
+        return with_text(prompt, filled(ask, question=prompt.text, context=str(prompt.tags["context"])))
 
     def stage(prompts: Sequence[Prompt], round: Round) -> Sequence[Group]:
         sampling = Sampling(temperature=temperature, max_new_tokens=round.max_new_tokens)

@@ -12,6 +12,7 @@ from sharpen.parts import part
 from sharpen.protocols import Request, Round, Sampling
 from sharpen.sample.fragments import LETTERS, first_value, overlap, promise, rating
 from sharpen.sample.search import Ask, Draw, Search, driven, tree_search
+from sharpen.sample.templates import filled
 from sharpen.sample.tree import Node, tree_of
 from sharpen.sequences import flattened
 from sharpen.types import Completion, Group, Prompt, user
@@ -183,7 +184,7 @@ class _Fragments:
             request = Request(prompt=self.prompt, index=next(self.indices), seed=self.seed, partial=best.completion)
             told = yield Ask(draws=(Draw(request=request, sampling=sampling),))
             written = told.completions[0].text
-        asked = self.ask.replace("{right}", self.right).replace("{answer}", written[len(node.text) :])
+        asked = filled(self.ask, right=self.right, answer=written[len(node.text) :])
         read = yield Ask(options=(user(asked, options=LETTERS, parents=(self.prompt.id,)),))
         self.ratings[best] = rating(read.options[0])
         return [best]

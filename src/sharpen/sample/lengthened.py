@@ -11,6 +11,7 @@ from sharpen.parts import part
 from sharpen.protocols import Policy, Request, Round, Sampling
 from sharpen.sample.long_texts import Sound, drop_short, first_half, num_words, two_thirds
 from sharpen.sample.said import said
+from sharpen.sample.templates import filled
 from sharpen.types import Completion, Group, Prompt
 
 __all__ = ["EXTEND", "SOUND", "extending", "lengthened"]
@@ -24,7 +25,7 @@ SOUND = Sound()
 
 def extending(prompt: Prompt, answer: str, ask: str = EXTEND) -> Prompt:
     """The request to write an answer to a prompt at greater length."""
-    asked = with_text(prompt, ask.replace("{question}", prompt.text).replace("{answer}", answer))
+    asked = with_text(prompt, filled(ask, question=prompt.text, answer=answer))
     return dataclasses.replace(asked, target=None, options=None)
 
 
@@ -41,7 +42,7 @@ class _Draft:
         return self.made.text.strip()
 
 
-@part(reads=("{role}", "{extender}"), writes=("long",), needs=("generate", "chat"))
+@part(reads=("{role}", "{extender}"), writes=("long",), needs=("generate", "continue", "chat"))
 def lengthened(
     num_samples: int = 2,
     *,

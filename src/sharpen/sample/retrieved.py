@@ -9,10 +9,12 @@ from collections.abc import Callable, Sequence
 from typing import final
 
 from sharpen.conversation import with_text
+from sharpen.examples import Demonstration
 from sharpen.parts import part
 from sharpen.protocols import Round, Sampling
 from sharpen.sample.completions import sampled
 from sharpen.sample.demonstrated import shown_demonstrations, with_demonstrations
+from sharpen.sample.templates import filled
 from sharpen.sequences import mapped
 from sharpen.types import Group, Prompt
 
@@ -101,17 +103,19 @@ def retrieved_completions(
             f"num_samples {num_samples} and num_passages {num_passages} are at least 1, num_demonstrations {num_demonstrations} at least 0"
         )
 
-    def beside(prompt: Prompt, known: Passages) -> Prompt:
+    def beside(prompt: Prompt, known: Passages, shown: Sequence[Demonstration]) -> Prompt:
         found = known.nearest(prompt.text, num_passages)
+        others = [one for one in shown if one.row.prompt.id != prompt.id]  # before its text, and so its id, is another
         if not found:
-            return prompt
-        return with_text(prompt, ask.replace("{passages}", "\n\n".join(found)).replace("{question}", prompt.text))
+            return with_demonstrations(prompt, others)
+        put = with_text(prompt, filled(ask, passages="\n\n".join(found), question=prompt.text))
+        return with_demonstrations(put, others)
 
     def stage(prompts: Sequence[Prompt], round: Round) -> Sequence[Group]:
         shown = shown_demonstrations(round.task, num_demonstrations) if num_demonstrations else ()
         sampling = Sampling(temperature=temperature, max_new_tokens=round.max_new_tokens)
         known = Passages(passages)
-        asked = mapped(lambda prompt: with_demonstrations(beside(prompt, known), shown), prompts)
+        asked = mapped(lambda prompt: beside(prompt, known, shown), prompts)
         return sampled(prompts, asked, num_samples, sampling, policy=round.policy(role), seed=round.seed)
 
     return stage

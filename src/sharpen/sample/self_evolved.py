@@ -11,6 +11,7 @@ from sharpen.feedback.p_true import between
 from sharpen.parts import part
 from sharpen.protocols import Policy, Request, Round, Sampling
 from sharpen.sample.said import said
+from sharpen.sample.templates import filled
 from sharpen.types import Completion, Group, Prompt, user
 
 __all__ = ["META_SKILLS", "MetaSkills", "self_evolved"]
@@ -34,7 +35,7 @@ class MetaSkills:
 
     def judged(self, prompt: Prompt, answer: str) -> Prompt:
         """The question whether an answer will do, in a conversation of its own."""
-        told = self.judge.replace("{question}", prompt.text).replace("{answer}", answer)
+        told = filled(self.judge, question=prompt.text, answer=answer)
         return user(told, options=("Yes", "No"), parents=(prompt.id,))
 
     def criticised(self, prompt: Prompt, answer: str) -> Prompt:

@@ -54,7 +54,7 @@ def agreed_answers(
     not like that of the worked examples' answers.
 
     Args:
-        min_share: the least share of the finished samples, in [0, 1], that says the same.
+        min_share: the least share that says the same, in [0, 1], of the finished samples that are not of another length.
         num_demonstrations: worked examples whose answers' lengths are read.
         max_sigmas: deviations from their mean length, in characters; None takes any length.
 

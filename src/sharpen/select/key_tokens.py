@@ -13,7 +13,7 @@ from sharpen.protocols import Policy, Round
 from sharpen.sequences import flattened
 from sharpen.types import Completion, Group, Prompt
 
-__all__ = ["ERRORS", "key_token_demonstrations", "key_weights", "right_calls"]
+__all__ = ["ERRORS", "key_token_demonstrations", "key_weights", "right_turns", "targets"]
 
 ERRORS = (
     *("is not defined", "positional argument", "unexpected keyword", "not supported", "Invalid API call", "Response error"),
@@ -36,8 +36,8 @@ def key_weights(num_tokens: int, keys: Sequence[int], *, most: float = 9.0) -> t
 
 
 @part()
-def right_calls(errors: tuple[str, ...] = ERRORS) -> Callable[[Sequence[Prompt], Round], Sequence[Group]]:
-    """The target of each prompt, and what the assistant said earlier in its dialogue, as given answers to what stood before them.
+def right_turns(errors: tuple[str, ...] = ERRORS) -> Callable[[Sequence[Prompt], Round], Sequence[Prompt]]:
+    """The prompts that have a target, and before each those of its dialogue's earlier turns, with what the assistant said as the target.
 
     An earlier answer is left out where what follows it contains one of `errors`, with letters and digits alone compared, whatever their
     case. It stays in the dialogue, so that what came after it is still learned (Ye et al. 2024, arXiv 2412.15495).
@@ -47,19 +47,21 @@ def right_calls(errors: tuple[str, ...] = ERRORS) -> Callable[[Sequence[Prompt],
     """
     marks = [_plain(one) for one in errors]
 
-    def stage(prompts: Sequence[Prompt], round: Round) -> Sequence[Group]:
-        return flattened(prompts, turns)
-
-    def turns(prompt: Prompt) -> list[Group]:
+    def turns(prompt: Prompt) -> list[Prompt]:
         found = []
         for place, message in enumerate(prompt.messages[:-1]):
             told = _plain(prompt.messages[place + 1].text)
             if message.role == "assistant" and place and not any(mark in told for mark in marks):
-                before = Prompt(messages=prompt.messages[:place], target=message.text, parents=(prompt.id,))
-                found.append(_given(before, message.text))
-        return [*found, *([_given(prompt, prompt.target)] if prompt.target is not None else [])]
+                found.append(Prompt(messages=prompt.messages[:place], target=message.text, parents=(prompt.id,)))
+        return [*found, *([prompt] if prompt.target is not None else [])]
 
-    return stage
+    return lambda prompts, round: flattened(prompts, turns)
+
+
+@part()
+def targets() -> Callable[[Sequence[Prompt], Round], Sequence[Group]]:
+    """The target of each prompt as a group of one given answer; prompts without one give none."""
+    return lambda prompts, round: [_given(prompt, prompt.target) for prompt in prompts if prompt.target is not None]
 
 
 @part(reads=("{role}",), needs=("continue",))
