@@ -5,6 +5,7 @@ from __future__ import annotations
 from sharpen.gates.guards import AbilityKept, AnswersStop, AnswersVary, Finding, Guard, LengthHolds
 from sharpen.gates.paired import DEFAULT_GUARDS, PairedGate, paired_gate
 from sharpen.gates.pairs import Comparison, Pairs, compare, paired_outcomes
+from sharpen.gates.without import stands_without
 
 __all__ = [
     "DEFAULT_GUARDS",
@@ -20,4 +21,5 @@ __all__ = [
     "compare",
     "paired_gate",
     "paired_outcomes",
+    "stands_without",
 ]
