@@ -94,9 +94,7 @@ class HeldOut:
         keys, of = keys[order], of[order]
         owners = np.array([owner for owner, _ in self._texts], np.int64)[of] if len(of) else of
         starts = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1]))) if len(keys) else np.empty(0, np.int64)
-        lowest, highest = (
-            (np.minimum.reduceat(owners, starts), np.maximum.reduceat(owners, starts)) if len(keys) else (of, of)
-        )
+        lowest, highest = (np.minimum.reduceat(owners, starts), np.maximum.reduceat(owners, starts)) if len(keys) else (of, of)
         kept = starts[lowest == highest]
         return keys[kept], of[kept], np.bincount(of[kept], minlength=len(self._texts))
 

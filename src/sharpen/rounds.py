@@ -16,18 +16,20 @@ from sharpen.digest import digest
 from sharpen.errors import DivergedError
 from sharpen.evaluate import Question, evaluate, second_report
 from sharpen.events import Event, Observer, silent
-from sharpen.gates import paired_gate, stands_without
+from sharpen.gates import paired_gate
 from sharpen.identity import function_key
 from sharpen.ledger import Ledger
 from sharpen.loading import loaded
 from sharpen.monitors import known_answers, monitors_and_answers
 from sharpen.overlap import HeldOut, Met
 from sharpen.parts import Recipe, Step, written
+from sharpen.power import looks_had, split_of
 from sharpen.probe import probe
 from sharpen.protocols import Gate, Runtime
 from sharpen.record import record_run, run_facts
 from sharpen.roles import Cast, guest_ids
 from sharpen.run import Run
+from sharpen.scrutiny import scrutinised
 from sharpen.session import Made, Session, View, accounts, trained_on
 from sharpen.tasks import Task
 from sharpen.truth import truth_monitors
@@ -282,9 +284,7 @@ def _held_out(task: Task) -> HeldOut:
 
 def _shares(task: Task, met: Sequence[Met]) -> Mapping[str, float]:
     sizes = {"gate": len(task.gate), "final": len(task.final), "second": len(task.second.gate) if task.second else 0}
-    return {
-        f"overlap_{split}": sum(one.split == split for one in met) / size for split, size in sizes.items() if size
-    }
+    return {f"overlap_{split}": sum(one.split == split for one in met) / size for split, size in sizes.items() if size}
 
 
 def _met(session: Session, held_out: HeldOut, view: View) -> Sequence[Met]:
@@ -293,7 +293,9 @@ def _met(session: Session, held_out: HeldOut, view: View) -> Sequence[Met]:
     found = held_out.met_in(session.ledger.sequence([entry for entry in entries if entry is not None]))
     for split in dict.fromkeys(one.split for one in found):
         mine = [one for one in found if one.split == split]
-        message = f"{len(mine)} prompts of {split} stand in what round {view.index + 1} trained on, such as {mine[0].text[:80]!r}"
+        message = (
+            f"{len(mine)} prompts of {split} stand in what round {view.index + 1} trained on, such as {mine[0].text[:80]!r}"
+        )
         session.observe(Event(kind="note", round=view.index, message=message))
         session.note(message, view)
     return found
@@ -313,15 +315,17 @@ def _decide(
     reports = [_gate_report(session, recipe, checkpoint, view) for checkpoint in checkpoints]
     key = _decision_key(session, candidate, incumbent, gate, view.index)
     entry = session.ledger.get("decision", key)
-    split = digest("split", [prompt.id for prompt in session.task.gate])
-    looks = (
-        entry.value["looks"] if entry else 1 + sum(e.value.get("split") == split for e in session.ledger.entries("decision"))
-    )
-    decision = gate(reports[0], reports[1], looks)
-    decision = stands_without(decision, (reports[0], reports[1]), gate, looks, {one.prompt for one in met if one.split == "gate"})
+    looks = entry.value["looks"] if entry else 1 + len(looks_had(session.ledger, session.task))
     if entry is None:
-        facts = {"round": view.index, "candidate": candidate, "incumbent": incumbent, "looks": looks, "split": split}
+        pair = (reports[0], reports[1])
+        known = {one.prompt for one in met if one.split == "gate"}
+        decision = scrutinised(session, gate(*pair, looks), pair, gate, looks, met=known, place=view)
+        facts = {"round": view.index, "candidate": candidate, "incumbent": incumbent, "looks": looks}
+        facts["split"] = split_of(session.task)
         session.ledger.put("decision", key, {**facts, "decision": dataclasses.asdict(decision)})
+    else:
+        filed = entry.value["decision"]
+        decision = Decision(**{**filed, "failed_guards": tuple(filed["failed_guards"])})
     progress.looks = looks
     return decision
 

@@ -15,6 +15,7 @@ from sharpen.overlap import HeldOut, words
 from sharpen.types import Prompt, user
 
 ASKED = "A farmer has 12 hens and 7 geese, and sells a third of the hens on Monday. How many birds are left?"
+HEART = {"guard": "overlap", "what": "stand in what was trained on"}
 WORKED = "A third of 12 hens is 4 hens, so 8 hens stay; with 7 geese that makes 15 birds."
 
 
@@ -100,18 +101,18 @@ def test_a_promotion_must_stand_without_what_was_learned_by_heart() -> None:
     decision = gate(new, old, 1)
     assert decision.promote
     won = [f"p{place}" for place in range(20)]
-    assert stands_without(decision, (new, old), gate, 1, ()) is decision
-    some = stands_without(decision, (new, old), gate, 1, won[:5])
+    assert stands_without(decision, (new, old), gate, 1, (), **HEART) is decision
+    some = stands_without(decision, (new, old), gate, 1, won[:5], **HEART)
     assert some.promote
     assert some.numbers["overlap"] == 5
     assert some.reason.endswith("promoted; 5 of 150 gate prompts stand in what was trained on, and it stands without them")
-    most = stands_without(decision, (new, old), gate, 1, won[:18])
+    most = stands_without(decision, (new, old), gate, 1, won[:18], **HEART)
     assert not most.promote
     assert most.failed_guards == ("overlap",)
     assert "18 of 150 gate prompts stand in what was trained on: without them held-out 39.4 % -> 39.4 %" in most.reason
     assert most.reason.endswith("rolled back, a tie")
-    everything = stands_without(decision, (new, old), gate, 1, new.prompt_ids)
+    everything = stands_without(decision, (new, old), gate, 1, new.prompt_ids, **HEART)
     assert not everything.promote
     assert everything.reason.endswith("150 of 150 gate prompts stand in what was trained on: rolled back")
     refused = gate(old, new, 1)
-    assert stands_without(refused, (old, new), gate, 1, won) is refused  # what was refused stays so
+    assert stands_without(refused, (old, new), gate, 1, won, **HEART) is refused  # what was refused stays so

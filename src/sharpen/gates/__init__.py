@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sharpen.gates.coverage import CoverageKept
 from sharpen.gates.guards import AbilityKept, AnswersStop, AnswersVary, Finding, Guard, LengthHolds
 from sharpen.gates.paired import DEFAULT_GUARDS, PairedGate, paired_gate
 from sharpen.gates.pairs import Comparison, Pairs, compare, paired_outcomes
@@ -13,6 +14,7 @@ __all__ = [
     "AnswersStop",
     "AnswersVary",
     "Comparison",
+    "CoverageKept",
     "Finding",
     "Guard",
     "LengthHolds",

@@ -1,4 +1,4 @@
-"""A promotion that must stand without the prompts that were trained on."""
+"""A promotion that must stand without the prompts that tell nothing."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ from sharpen.types import Decision, Report
 __all__ = ["stands_without", "without"]
 
 T = TypeVar("T")
+_HINTS = {
+    "overlap": "held-out prompts were learned by heart: see which in the notes, and take them out of what is trained on",
+    "lax_verifier": "the verifier takes what no one would: see `sharpen audit-verifier`, and mend it",
+}
 
 
 def without(report: Report, prompts: Collection[str]) -> Report:
@@ -31,21 +35,30 @@ def without(report: Report, prompts: Collection[str]) -> Report:
 
 
 def stands_without(
-    decision: Decision, reports: tuple[Report, Report], gate: Gate, looks: int, prompts: Collection[str]
+    decision: Decision,
+    reports: tuple[Report, Report],
+    gate: Gate,
+    looks: int,
+    prompts: Collection[str],
+    *,
+    guard: str,
+    what: str,
 ) -> Decision:
-    """The decision, which is a roll-back with the failed guard `overlap` where the gate promotes no more without those prompts.
+    """The decision, which is a roll-back with that failed guard where the gate promotes no more without those prompts.
 
     Args:
         reports: the candidate's and the incumbent's, on all prompts.
         looks: the number of the look, which this is a part of: a second chance to refuse is none to promote.
-        prompts: ids of gate prompts that stand in what the candidate was trained on.
+        prompts: ids of gate prompts that tell nothing.
+        guard: what the roll-back is called, in `Decision.failed_guards` and `numbers`.
+        what: what is the matter with them, to follow "7 of 150 gate prompts".
     """
     met = sum(prompt in prompts for prompt in reports[0].prompt_ids)
     if not decision.promote or not met:
         return decision
     total = len(reports[0].prompt_ids)
-    said = f"{met} of {total} gate prompts stand in what was trained on"
-    numbers = {**decision.numbers, "overlap": float(met)}
+    said = f"{met} of {total} gate prompts {what}"
+    numbers = {**decision.numbers, guard: float(met)}
     outcome = "rolled back"
     if met < total:
         rest = gate(without(reports[0], prompts), without(reports[1], prompts), looks)
@@ -57,7 +70,7 @@ def stands_without(
         decision,
         promote=False,
         numbers=numbers,
-        failed_guards=(*decision.failed_guards, "overlap"),
+        failed_guards=(*decision.failed_guards, guard),
         reason=f"{decision.reason.removesuffix(': promoted')}, but {said}: {outcome}",
-        hint="held-out prompts were learned by heart: see which in the notes, and take them out of what is trained on",
+        hint=_HINTS.get(guard),
     )
