@@ -28,28 +28,25 @@ import numpy as np
 import torch
 from tests.error_bounds import upper_bound
 from tests.faults.nulls import coin_labels, shuffled_rewards
+from tests.half_cured import VERIFIER, half_cured, half_runtime
 
 from sharpen.feedback.verify import verify
 from sharpen.forms import reinforced
 from sharpen.gates import PairedGate, paired_gate
 from sharpen.methods.rft import rft
-from sharpen.models.cache import cache_folder
 from sharpen.objectives import NLL, PolicyGradient
 from sharpen.parts import Recipe, chain, recipe
 from sharpen.prompts import batch
 from sharpen.protocols import Training
 from sharpen.rounds import improve
-from sharpen.runtime.tiny import tiny_folder, tiny_prompts
-from sharpen.runtime.torch_runtime import TorchRuntime
+from sharpen.runtime.tiny import tiny_prompts
 from sharpen.sample import completions
 from sharpen.select import demonstrations, rollouts
 from sharpen.select.demonstrations import finished
 from sharpen.stats import mcnemar_power
 from sharpen.tasks import Task
 from sharpen.types import Checkpoint, Decision, Report
-from sharpen.verifiers import exact
 
-VERIFIER = exact(ignore_case=False)
 NUM_TRAIN, NUM_GATE, ROUNDS = 64, 150, 3
 FRESH, FRESH_FEW = 10_000, 3_000  # words for the truth: all of them where it was promoted, fewer where it was not
 LEVEL = 0.05
@@ -151,14 +148,7 @@ class World:
 
     def __init__(self, scratch: Path) -> None:
         self.prompts = tiny_prompts(26**3, seed=0)
-        self.runtime = TorchRuntime(tiny_folder(cache_folder()), base="tiny", device="cpu", dtype="float32", threads=1)
-        cured = rft(VERIFIER, num_prompts=64, num_samples=4, learning_rate=1.5e-4)
-        task = self.task(0, num_gate=NUM_GATE)
-        best = improve(cured, model=self.runtime, task=task, out=scratch / "base", rounds=1, controls=False, final=False).best
-        folder = scratch / "half"
-        folder.mkdir()
-        self.runtime.export(best, folder)
-        self.runtime = TorchRuntime(folder, base="half", device="cpu", dtype="float32", threads=1, max_resident=4)
+        self.runtime = half_runtime(half_cured(self.task(0, num_gate=NUM_GATE), scratch))
         self.head = self.runtime.prompt_length(self.prompts[0])
         self.ids = self._ids()
 
@@ -259,7 +249,7 @@ def _run(world: World, arm: str, made: Recipe, number: int, num_gate: int, scrat
             seed=number,
         )
         run.close()
-    for checkpoint in [one for one in world.runtime._residents if one != world.runtime.base.id]:
+    for checkpoint in {checkpoint for checkpoint, _ in witness.seen} - {world.runtime.base.id}:
         world.runtime.forget(checkpoint)
     return [
         Look(
@@ -359,12 +349,8 @@ def main() -> int:
         looks = read(path)
     print("\n".join(told(looks)))
     print(f"{time.process_time() - began:.0f} s of CPU for {len(wanted)} runs")
-    return int(any(one.false for one in looks) and upper_bound(*_false_runs(looks)) > LEVEL + resolution(asked.runs))
-
-
-def _false_runs(looks: Sequence[Look]) -> tuple[int, int]:
-    nulls = [one for one in looks if one.arm != "gain"]
-    return len({one.number for one in nulls if one.false}), len({one.number for one in nulls})
+    runs = {one.number: False for one in looks if one.arm != "gain"} | {one.number: True for one in looks if one.false}
+    return int(upper_bound(sum(runs.values()), len(runs)) > LEVEL + resolution(len(runs)))
 
 
 if __name__ == "__main__":

@@ -28,10 +28,13 @@ def any_capital(prompt: Prompt, completion: Completion) -> float:
 
 @part(writes=("reward",))
 def first_is_best() -> Callable[[Sequence[Group], Round], Sequence[Group]]:
-    """A judge that likes the answer that it reads first."""
-    return lambda groups, round: [
-        group.with_scores(reward=[float(not place) for place in range(len(group.completions))]) for group in groups
-    ]
+    """A judge that reads a group's answers from z to a, small letters before capitals, and likes what it reads first."""
+
+    def marks(group: Group) -> list[float]:
+        first = max(completion.text for completion in group.completions)
+        return [float(completion.text == first) for completion in group.completions]
+
+    return lambda groups, round: [group.with_scores(reward=marks(group)) for group in groups]
 
 
 @part()

@@ -22,7 +22,6 @@ from worlds import VERIFIER, accuracy, tiny_improve, tiny_task
 
 from sharpen.feedback.verify import verify
 from sharpen.forms import reinforced
-from sharpen.lab.judges import Flawed
 from sharpen.methods.rft import rft
 from sharpen.objectives import NLL, PolicyGradient
 from sharpen.parts import Part, Recipe, recipe
@@ -40,7 +39,7 @@ from sharpen.verifiers import audit_verifier
 
 @pytest.fixture(scope="module")
 def half(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return half_cured(tmp_path_factory.mktemp("half"))
+    return half_cured(tiny_task(), tmp_path_factory.mktemp("half"))
 
 
 def from_half(made: Recipe, half: Path, out: Path) -> Run:
@@ -89,31 +88,19 @@ def test_the_judged_loop_promotes_under_a_judge_that_is_right(half: Path, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("judge", "least"),
-    [
-        (pays_echo, 0.3),
-        (pays_own_habit, 0.3),
-        (Flawed(verifier=VERIFIER, length_bias=1.0, full_length=6), 0.2),
-    ],
-    ids=["echo", "self-preference", "length"],
+    "feedback",
+    [verify(pays_echo), verify(pays_own_habit), first_is_best()],
+    ids=["echo", "self-preference", "position"],
 )
-def test_answers_tuned_to_a_biased_judge_are_refused(judge: object, least: float, half: Path, tmp_path: Path) -> None:
-    run = from_half(judged(verify(judge)), half, tmp_path / "run")  # type: ignore[arg-type]
+def test_answers_tuned_to_a_biased_judge_are_refused(feedback: Part, half: Path, tmp_path: Path) -> None:  # type: ignore[type-arg]
+    """A judge that pays for length is in `test_failure_modes`; these three are hacked by saying the question again."""
+    run = from_half(judged(feedback), half, tmp_path / "run")
     first, last = rewards(run)
-    assert last > first + least, "the judge was not hacked"
-    decision = run.rounds[0].decision
-    assert not decision.promote
+    assert last > first + 0.15, "the judge was not hacked"
+    prompts = [prompt.text for prompt in tiny_task().gate]
+    assert sum(a == b for a, b in zip(answers(run), prompts, strict=True)) > 0.8 * len(prompts)
+    assert not run.rounds[0].decision.promote
     assert run.best.id == run.base
-    if judge is pays_echo:
-        prompts = [prompt.text for prompt in tiny_task().gate]
-        assert sum(a == b for a, b in zip(answers(run), prompts, strict=True)) > 0.8 * len(prompts)
-
-
-def test_a_judge_that_likes_what_it_reads_first_promotes_nothing(half: Path, tmp_path: Path) -> None:
-    run = from_half(judged(first_is_best()), half, tmp_path / "run")
-    decision = run.rounds[0].decision
-    assert decision.numbers["wins"] + decision.numbers["losses"] > 0, "nothing was changed by it"
-    assert not decision.promote
 
 
 def test_a_lax_verifier_that_gate_and_training_share_is_caught_by_canaries(tmp_path: Path) -> None:
@@ -147,31 +134,31 @@ def test_more_right_answers_for_fewer_prompts_are_refused(tmp_path: Path) -> Non
 @pytest.fixture(scope="module")
 def leaks() -> tuple[tuple[str, ...], tuple[str, ...]]:
     task = tiny_task()
-    return tuple(prompt.text for prompt in task.gate[:60]), tuple(prompt.text for prompt in task.train)
+    return tuple(prompt.text for prompt in task.gate[:40]), tuple(prompt.text for prompt in task.train[:80])
 
 
 def test_gate_prompts_learned_by_heart_are_found_by_where_they_come_from(
     leaks: tuple[tuple[str, ...], tuple[str, ...]], tmp_path: Path
 ) -> None:
     task = tiny_task()
-    run = tiny_improve(shown(leaked(*leaks), epochs=30), tmp_path / "run", rounds=1, gate=task.gate[:60])
+    run = tiny_improve(shown(leaked(*leaks), epochs=30), tmp_path / "run", rounds=1, gate=task.gate[:40])
     decision = run.rounds[0].decision
     assert decision.numbers["p"] < 1e-6, "they were not learned"
     assert decision.failed_guards == ("overlap",)
-    assert "60 of 60 gate prompts stand in what was trained on" in decision.reason
+    assert "40 of 40 gate prompts stand in what was trained on" in decision.reason
     assert run.rounds[0].monitors["overlap_gate"] == 1.0
     assert run.rounds[0].monitors["overlap_final"] == 0.0
     assert "overlap" in {worry.alarm.name for worry in worries(run.rounds)}
-    assert any("60 prompts of gate stand in what round 1 trained on" in note for note in run.notes)
+    assert any("40 prompts of gate stand in what round 1 trained on" in note for note in run.notes)
 
 
 def test_gate_prompts_learned_by_heart_in_disguise_are_exposed_on_the_final_split(
     leaks: tuple[tuple[str, ...], tuple[str, ...]], tmp_path: Path
 ) -> None:
-    """Too short for pieces, and asked in other words: the search cannot see it, and says so by a share of 0."""
+    """Too short for pieces, and asked with a sign more: the search cannot see it, and says so by a share of 0."""
     task = tiny_task()
-    made = shown(leaked(*leaks, asked="{}."), epochs=30)
-    run = tiny_improve(made, tmp_path / "run", rounds=1, gate=task.gate[:60])
+    made = shown(leaked(*leaks, asked="{}/"), epochs=30)
+    run = tiny_improve(made, tmp_path / "run", rounds=1, gate=task.gate[:40])
     assert run.rounds[0].monitors["overlap_gate"] == 0.0
     assert run.rounds[0].decision.promote, "the leak was not learned"
     assert accuracy(run, "improved") < accuracy(run, "base") + 0.1
