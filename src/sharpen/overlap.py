@@ -69,7 +69,7 @@ class HeldOut:
     """
 
     def __init__(self, splits: Mapping[str, Sequence[Prompt]]) -> None:
-        prompts = {prompt.id: (split, prompt) for split, some in reversed(splits.items()) for prompt in some}
+        prompts = {prompt.id: (split, prompt) for split, some in reversed(list(splits.items())) for prompt in some}
         self._owners = [(split, prompt.id) for split, prompt in prompts.values()]
         self._same: dict[tuple[str, ...], int] = {}
         self._vocabulary: dict[str, int] = {}
@@ -118,11 +118,10 @@ class HeldOut:
         seen: set[str] = set()
         for example in examples:
             for row in example.rows:
-                asked = [message.text for message in row.prompt.messages]
-                for text, is_prompt in (*((one, True) for one in asked), (row.completion.text, False)):
-                    if text not in seen:
-                        seen.add(text)
-                        self._look(text, best, is_prompt=is_prompt)
+                for text in {message.text for message in row.prompt.messages} - seen:
+                    seen.add(text)  # prompts come again and again, and there are few of them; answers do not
+                    self._look(text, best, is_prompt=True)
+                self._look(row.completion.text, best, is_prompt=False)
         return [best[owner] for owner in sorted(best)]
 
     def _look(self, text: str, best: dict[int, Met], *, is_prompt: bool) -> None:

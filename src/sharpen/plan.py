@@ -22,6 +22,7 @@ from sharpen.power import Power, power_of
 from sharpen.protocols import Runtime
 from sharpen.rehearsal import Headroom, Rehearsed, Work, forward_speed, headroom_of, rehearse, row_tokens, warm_up
 from sharpen.sample import completions
+from sharpen.scrutiny import PROMPTS, SAMPLES
 from sharpen.session import Session
 from sharpen.tasks import Task
 from sharpen.types import Group, Prompt
@@ -182,6 +183,7 @@ def _held_out_tokens(
     second = len(task.second.gate) if task.second else 0
     found = {
         "gate": (looks + 1) * (len(task.gate) * (answer or 1.0) + second) * length if trains else 0.0,
+        "promotions": (looks + 1) * SAMPLES * min(PROMPTS, len(task.gate)) * length if trains else 0.0,
         "final figures": len(task.final) * (1 + trains) * (1 + answer) * length,
     }
     if models is not None:

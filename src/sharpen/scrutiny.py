@@ -16,10 +16,13 @@ from sharpen.session import Session, View
 from sharpen.types import Decision, Report, Score
 from sharpen.verifiers.canaries import fooled
 
-__all__ = ["scrutinised"]
+__all__ = ["PROMPTS", "SAMPLES", "scrutinised"]
 
-_SAMPLES = 8
-_PROMPTS = 100  # the first of the gate split, which lie in the order of a hash
+SAMPLES = 4
+"""Answers that both models draw for a prompt, at temperature 1."""
+
+PROMPTS = 64
+"""Gate prompts that are sampled at most: the first, which lie in the order of a hash."""
 
 
 def scrutinised(
@@ -61,27 +64,27 @@ def scrutinised(
 
 
 def _with_samples(session: Session, report: Report, place: View) -> Report:
-    """The report with outcomes `pass@1` and `pass@8` of samples at temperature 1, None for prompts that were not sampled."""
-    prompts = session.task.gate[:_PROMPTS]
+    """The report with outcomes `pass@1` and `pass@4` of samples at temperature 1, None for prompts that were not sampled."""
+    prompts = session.task.gate[:PROMPTS]
     verifier = session.task.verifier
     assert verifier is not None
     key = digest("samples", report.checkpoint, [prompt.key for prompt in prompts], function_key(verifier), session.seed)
     filed = session.filed_value("report", key)
     if not isinstance(filed, Report):
         scope = Scope(round=place.index, step=place.step_name, stage="samples on gate")
-        asked = [prompt for prompt in prompts for _ in range(_SAMPLES)]
-        requests = [Request(prompt=prompt, index=number % _SAMPLES, seed=session.seed) for number, prompt in enumerate(asked)]
+        asked = [prompt for prompt in prompts for _ in range(SAMPLES)]
+        requests = [Request(prompt=prompt, index=number % SAMPLES, seed=session.seed) for number, prompt in enumerate(asked)]
         sampling = Sampling(temperature=1.0, max_new_tokens=session.task.max_new_tokens)
         made = session.policy(report.checkpoint, scope).generate(requests, sampling)
         filed = report_on(Question(split="gate samples", prompts=asked), made, report.checkpoint, verifier)
         facts = {"checkpoint": report.checkpoint, "split": "gate samples", "round": place.index}
         session.ledger.put("report", key, facts, [filed])
     scores = filed.outcomes["accuracy"]
-    groups = [scores[start : start + _SAMPLES] for start in range(0, len(scores), _SAMPLES)]
+    groups = [scores[start : start + SAMPLES] for start in range(0, len(scores), SAMPLES)]
     rest = [None] * (len(report.prompt_ids) - len(groups))
     columns: dict[str, tuple[Score, ...]] = {
         "pass@1": (*map(_mean, groups), *rest),
-        f"pass@{_SAMPLES}": (*map(_solved, groups), *rest),
+        f"pass@{SAMPLES}": (*map(_solved, groups), *rest),
     }
     return dataclasses.replace(report, outcomes={**report.outcomes, **columns})
 

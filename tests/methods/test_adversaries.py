@@ -118,17 +118,17 @@ def test_a_lax_verifier_that_gate_and_training_share_is_caught_by_canaries(tmp_p
 
 
 def test_more_right_answers_for_fewer_prompts_are_refused(tmp_path: Path) -> None:
-    """pass@1 up and pass@8 down: words from a to m are always right, the others never; and the control, right on all."""
+    """pass@1 up and pass@4 down: words from a to m are always right, the others never; and the control, right on all."""
     run = tiny_improve(demonstrated(first_half_only), tmp_path / "narrow", rounds=1)
     decision = run.rounds[0].decision
     assert decision.numbers["difference"] > 0.3
     assert decision.numbers["p"] < 1e-6
-    assert decision.numbers["pass@8"] < decision.numbers["incumbent_pass@8"] - 0.2
+    assert decision.numbers["pass@4"] < decision.numbers["incumbent_pass@4"] - 0.2
     assert decision.failed_guards == ("coverage",)
     assert not decision.promote
     control = tiny_improve(demonstrated(right), tmp_path / "wide", rounds=1).rounds[0].decision
     assert control.promote
-    assert control.numbers["pass@8"] > 0.95
+    assert control.numbers["pass@4"] > 0.95
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from sharpen.verifiers.canaries import fooled
 
 
 def sampled(solved: list[Score]) -> Report:
-    return report(solved, metric="pass@8", statistics=HEALTHY)
+    return report(solved, metric="pass@4", statistics=HEALTHY)
 
 
 def fall(losses: int, wins: int, total: int = 100, **settings: float) -> bool:
@@ -42,9 +42,9 @@ def test_a_fall_beyond_the_margin_and_beyond_chance_fails() -> None:
 
 def test_how_often_it_errs() -> None:
     rng = np.random.default_rng(0)
-    refused = functools.cache(lambda losses, wins: not fall(losses, wins))
-    for lost, low, high in ((0.0, 0.0, 0.002), (0.1, 0.35, 0.55), (0.2, 0.94, 1.0)):
-        drawn = rng.multinomial(100, [0.05, 0.05 + lost, 0.9 - lost], size=2_000)
+    refused = functools.cache(lambda losses, wins: not fall(losses, wins, total=64))
+    for lost, low, high in ((0.0, 0.0, 0.012), (0.1, 0.4, 0.56), (0.2, 0.9, 0.95)):
+        drawn = rng.multinomial(64, [0.05, 0.05 + lost, 0.9 - lost], size=2_000)
         assert low <= np.mean([refused(int(losses), int(wins)) for wins, losses, _ in drawn]) <= high
 
 
@@ -62,7 +62,7 @@ def test_what_was_not_sampled_passes_and_says_so() -> None:
 
 def test_the_gate_refuses_a_gain_that_narrows() -> None:
     def both(right: list[float], solved: list[float]) -> Report:
-        return dataclasses.replace(report(right), outcomes={"accuracy": tuple(right), "pass@8": tuple(solved)})
+        return dataclasses.replace(report(right), outcomes={"accuracy": tuple(right), "pass@4": tuple(solved)})
 
     decision = paired_gate()(
         both([1.0] * 60 + [0.0] * 40, [1.0] * 60 + [0.0] * 40), both([1.0] * 20 + [0.0] * 80, [1.0] * 100), 1
@@ -70,9 +70,9 @@ def test_the_gate_refuses_a_gain_that_narrows() -> None:
     assert decision.numbers["p"] < 1e-9
     assert decision.failed_guards == ("coverage",)
     assert (
-        "pass@8 is 60.0 % against 100.0 % for the incumbent on 100 prompts (a fall of 10 points is allowed)" in decision.reason
+        "pass@4 is 60.0 % against 100.0 % for the incumbent on 100 prompts (a fall of 10 points is allowed)" in decision.reason
     )
-    assert decision.numbers["incumbent_pass@8"] == 1.0
+    assert decision.numbers["incumbent_pass@4"] == 1.0
 
 
 SUMS = [user(f"What is {n} + {n}?", target=str(2 * n)) for n in range(20, 40)]

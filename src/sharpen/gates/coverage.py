@@ -16,8 +16,8 @@ class CoverageKept:
     """Fails where the share of prompts that one of several samples solves fell by more than `margin`, and not by chance.
 
     A model can answer greedily better and have lost the answers that later rounds, votes and searches live on: pass@1 up, pass@n down.
-    The fall must be larger than the margin, and its one-sided 95 % bound below 0 (Tango 1998). Of 100 prompts, while 5 % turn each way: an
-    unharmed candidate is refused once in 1,700 times, one that lost 20 points in 97 of 100, one that lost exactly the margin in 45.
+    The fall must be larger than the margin, and its one-sided 95 % bound below 0 (Tango 1998). Of 64 prompts, while 5 % turn each way: an
+    unharmed candidate is refused 6 times in 1,000, one that lost 20 points in 92 of 100, one that lost exactly the margin in 48.
     Reports without such samples pass; the loop draws them before a promotion alone.
 
     Attributes:
@@ -26,7 +26,7 @@ class CoverageKept:
     """
 
     margin: float = 0.10
-    metric: str = "pass@8"
+    metric: str = "pass@4"
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.margin < 1.0:
