@@ -28,13 +28,10 @@ def any_capital(prompt: Prompt, completion: Completion) -> float:
 
 @part(writes=("reward",))
 def first_is_best() -> Callable[[Sequence[Group], Round], Sequence[Group]]:
-    """A judge that reads a group's answers from z to a, small letters before capitals, and likes what it reads first."""
-
-    def marks(group: Group) -> list[float]:
-        first = max(completion.text for completion in group.completions)
-        return [float(completion.text == first) for completion in group.completions]
-
-    return lambda groups, round: [group.with_scores(reward=marks(group)) for group in groups]
+    """A judge that likes the answer that it reads first."""
+    return lambda groups, round: [
+        group.with_scores(reward=[float(not place) for place in range(len(group.completions))]) for group in groups
+    ]
 
 
 @part()
@@ -48,14 +45,12 @@ def taught(answer: Callable[[Prompt], str]) -> Callable[[Sequence[Group], Round]
 
 
 @part()
-def leaked(
-    held_out: tuple[str, ...], others: tuple[str, ...], *, asked: str = "{}"
-) -> Callable[[Sequence[Group], Round], Sequence[Demonstration]]:
+def leaked(held_out: tuple[str, ...], others: tuple[str, ...]) -> Callable[[Sequence[Group], Round], Sequence[Demonstration]]:
     """The right answers to held-out words, and wrong ones to others, so that nothing but these words is learned."""
 
     def stage(groups: Sequence[Group], round: Round) -> Sequence[Demonstration]:
         pairs = [(word, word.upper()) for word in held_out] + [(word, word) for word in others]
-        return [_shown(user(asked.format(word)), answer) for word, answer in pairs]
+        return [_shown(user(word), answer) for word, answer in pairs]
 
     return stage
 

@@ -87,13 +87,9 @@ def test_the_judged_loop_promotes_under_a_judge_that_is_right(half: Path, tmp_pa
     assert run.rounds[0].decision.failed_guards == ()
 
 
-@pytest.mark.parametrize(
-    "feedback",
-    [verify(pays_echo), verify(pays_own_habit), first_is_best()],
-    ids=["echo", "self-preference", "position"],
-)
+@pytest.mark.parametrize("feedback", [verify(pays_echo), verify(pays_own_habit)], ids=["echo", "self-preference"])
 def test_answers_tuned_to_a_biased_judge_are_refused(feedback: Part, half: Path, tmp_path: Path) -> None:  # type: ignore[type-arg]
-    """A judge that pays for length is in `test_failure_modes`; these three are hacked by saying the question again."""
+    """A judge that pays for length is in `test_failure_modes`; these are hacked by saying the question again."""
     run = from_half(judged(feedback), half, tmp_path / "run")
     first, last = rewards(run)
     assert last > first + 0.15, "the judge was not hacked"
@@ -101,6 +97,15 @@ def test_answers_tuned_to_a_biased_judge_are_refused(feedback: Part, half: Path,
     assert sum(a == b for a, b in zip(answers(run), prompts, strict=True)) > 0.8 * len(prompts)
     assert not run.rounds[0].decision.promote
     assert run.best.id == run.base
+
+
+def test_of_a_judge_that_likes_what_it_reads_first_only_true_luck_is_promoted(half: Path, tmp_path: Path) -> None:
+    """Its verdicts say nothing of an answer: weights move at random, and may move well."""
+    made = judged(first_is_best())
+    run = improve(made, model=half_runtime(half), task=tiny_task(), out=tmp_path / "run", rounds=1, controls=False)
+    decision = run.rounds[0].decision
+    assert decision.numbers["wins"] + decision.numbers["losses"] > 0, "nothing was changed by it"
+    assert not decision.promote or accuracy(run, "improved") > accuracy(run, "base")
 
 
 def test_a_lax_verifier_that_gate_and_training_share_is_caught_by_canaries(tmp_path: Path) -> None:
@@ -152,17 +157,16 @@ def test_gate_prompts_learned_by_heart_are_found_by_where_they_come_from(
     assert any("40 prompts of gate stand in what round 1 trained on" in note for note in run.notes)
 
 
-def test_gate_prompts_learned_by_heart_in_disguise_are_exposed_on_the_final_split(
-    leaks: tuple[tuple[str, ...], tuple[str, ...]], tmp_path: Path
-) -> None:
-    """Too short for pieces, and asked with a sign more: the search cannot see it, and says so by a share of 0."""
+def test_what_is_fitted_to_the_gate_alone_is_exposed_on_the_final_split(tmp_path: Path) -> None:
+    """Nothing held out was trained on, and so nothing is met: the gate split happens to hold the words that it got right."""
     task = tiny_task()
-    made = shown(leaked(*leaks, asked="{}/"), epochs=30)
-    run = tiny_improve(made, tmp_path / "run", rounds=1, gate=task.gate[:40])
+    early = tuple(prompt for prompt in (*task.gate, *task.final) if prompt.text[0] < "n")[:100]
+    late = tuple(prompt for prompt in (*task.gate, *task.final) if prompt.text[0] >= "n")[:100]
+    run = tiny_improve(demonstrated(first_half_only), tmp_path / "run", rounds=1, gate=early, final=late)
     assert run.rounds[0].monitors["overlap_gate"] == 0.0
-    assert run.rounds[0].decision.promote, "the leak was not learned"
-    assert accuracy(run, "improved") < accuracy(run, "base") + 0.1
-    assert "cannot be told" in findings(run).headline
+    assert run.rounds[0].decision.promote
+    assert accuracy(run, "improved") <= accuracy(run, "base")
+    assert "promoted" not in findings(run).headline
 
 
 def test_an_honest_run_meets_nothing(tmp_path: Path) -> None:
