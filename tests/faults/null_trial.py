@@ -102,7 +102,7 @@ def coin(learning_rate: float) -> Recipe:
 
 NULLS: tuple[Callable[[float], Recipe], ...] = (placebo, shuffled, advantages, coin)
 RATES = (3e-5, 1e-4)
-GAINS = tuple((prompts, rate) for prompts in (8, 16, 32) for rate in (1e-5, 2e-5, 4e-5))  # from hardly anything to much
+GAINS = tuple((prompts, rate) for prompts in (8, 16, 24) for rate in (1.5e-5, 2.5e-5, 4e-5))  # from little to much
 
 
 @dataclass(frozen=True, kw_only=True)
