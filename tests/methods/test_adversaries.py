@@ -166,7 +166,7 @@ def test_what_is_fitted_to_the_gate_alone_is_exposed_on_the_final_split(tmp_path
     assert run.rounds[0].monitors["overlap_gate"] == 0.0
     assert run.rounds[0].decision.promote
     assert accuracy(run, "improved") <= accuracy(run, "base")
-    assert "promoted" not in findings(run).headline
+    assert "rose" not in findings(run).headline
 
 
 def test_an_honest_run_meets_nothing(tmp_path: Path) -> None:
