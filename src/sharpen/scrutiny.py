@@ -68,10 +68,12 @@ def _with_samples(session: Session, report: Report, place: View) -> Report:
     prompts = session.task.gate[:PROMPTS]
     verifier = session.task.verifier
     assert verifier is not None
-    key = digest("samples", report.checkpoint, [prompt.key for prompt in prompts], function_key(verifier), session.seed)
+    asked_of = [prompt.key for prompt in prompts]
+    drawn = (session.seed, session.task.max_new_tokens, session.runtime.identity)
+    key = digest("samples", report.checkpoint, asked_of, function_key(verifier), drawn)
     filed = session.filed_value("report", key)
     if not isinstance(filed, Report):
-        scope = Scope(round=place.index, step=place.step_name, stage="samples on gate")
+        scope = Scope(round=place.index, step=place.step_name, stage="evaluate samples on gate")
         asked = [prompt for prompt in prompts for _ in range(SAMPLES)]
         requests = [Request(prompt=prompt, index=number % SAMPLES, seed=session.seed) for number, prompt in enumerate(asked)]
         sampling = Sampling(temperature=1.0, max_new_tokens=session.task.max_new_tokens)
