@@ -19,7 +19,7 @@ from sharpen.tasks import Task
 from sharpen.types import Completion, Group, Prompt, Report
 from sharpen.verifiers import VerifierPool
 
-__all__ = ["Question", "evaluate", "report_on"]
+__all__ = ["Question", "clusters_of", "evaluate", "report_on"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +81,7 @@ def report_on(question: Question, completions: Sequence[Completion], checkpoint:
         outcomes={"accuracy": tuple(verdict.score for verdict in verdicts)},
         completions=tuple(completions),
         statistics=answer_statistics(completions, targets=[prompt.target for prompt in question.prompts]),
-        clusters=_clusters(question.prompts),
+        clusters=clusters_of(question.prompts),
     )
 
 
@@ -97,7 +97,7 @@ def second_report(session: Session, checkpoint: str, task: Task, place: View) ->
     )
 
 
-def _clusters(prompts: Sequence[Prompt]) -> tuple[str, ...] | None:
+def clusters_of(prompts: Sequence[Prompt]) -> tuple[str, ...] | None:
     """What each prompt belongs to, where several were made from one: they rise and fall together."""
     if not any(prompt.parents for prompt in prompts):
         return None

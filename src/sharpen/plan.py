@@ -18,11 +18,12 @@ from sharpen.gates import PairedGate
 from sharpen.ledger import Ledger
 from sharpen.loading import loaded
 from sharpen.parts import Recipe, Step
+from sharpen.power import Power, power_of
 from sharpen.protocols import Runtime
 from sharpen.rehearsal import Headroom, Rehearsed, Work, forward_speed, headroom_of, rehearse, row_tokens, warm_up
 from sharpen.sample import completions
+from sharpen.scrutiny import PROMPTS, SAMPLES
 from sharpen.session import Session
-from sharpen.stats import minimal_detectable_gain
 from sharpen.tasks import Task
 from sharpen.types import Group, Prompt
 
@@ -33,21 +34,7 @@ PROBE = 24
 
 _SAMPLES = 8  # a prompt, where the recipe itself samples fewer than two
 _SCORED = 32  # rows that the forward pass is timed on, twice
-_CHURN = 0.05  # share of prompts assumed to turn wrong in spite of a gain, as in the gate's own figures
 _CONTROL_PROBE = 3 * 64  # train prompts that the controls ask to choose among prompts
-
-
-@dataclass(frozen=True, kw_only=True)
-class Power:
-    """What the gate can see.
-
-    Attributes:
-        num_prompts: of the gate split.
-        gains: by look, the smallest true gain in [0, 1] that is found four times in five; None where none is.
-    """
-
-    num_prompts: int
-    gains: tuple[float | None, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,11 +85,16 @@ def make_plan(
     overlong: Literal["refuse", "drop"] = "refuse",
     controls: bool = True,
     seed: int = 0,
+    out: Path | None = None,
     observe: Observer = silent,
 ) -> Plan:
     """The plan of `improve` with the same arguments. Nothing is trained, and no held-out prompt is asked.
 
+    Args:
+        out: the run directory; where it holds a run, its looks at the gate split are counted on.
+
     Raises:
+        LedgerError: the run directory cannot be read.
         DataError: the task has no train prompts to look at, or some that do not fit.
         ModelError: the runtime lacks what the recipe needs.
         SharpenError: whatever the recipe's own stages raise on the probe.
@@ -144,7 +136,9 @@ def make_plan(
         dropped=dict(task.dropped),
         rounds=rounds,
         headroom=headroom,
-        power=_power(task, gate or PairedGate(), looks) if rounds and task.gate else None,
+        power=power_of(task, gate or PairedGate(), looks, out=out, redrawn=headroom.redrawn if headroom else None)
+        if rounds and task.gate
+        else None,
         work=_summed(work),
         examples=sum(one.num_examples * one.times / max(1, rounds) for one in rehearsed if one.step in recipe.steps),
         speed=speed,
@@ -189,6 +183,7 @@ def _held_out_tokens(
     second = len(task.second.gate) if task.second else 0
     found = {
         "gate": (looks + 1) * (len(task.gate) * (answer or 1.0) + second) * length if trains else 0.0,
+        "promotions": (looks + 1) * SAMPLES * min(PROMPTS, len(task.gate)) * length if trains else 0.0,
         "final figures": len(task.final) * (1 + trains) * (1 + answer) * length,
     }
     if models is not None:
@@ -212,12 +207,6 @@ def _controls_trained(
     length = sum(row_tokens(runtime, row) for row in rows) / max(1, len(rows))
     tokens = models * count * length * control_training(recipe.steps).epochs
     return Work(name="controls", tokens=tokens, seconds=3 * tokens / tokens_a_second)
-
-
-def _power(task: Task, gate: PairedGate, looks: int) -> Power:
-    levels = [gate.level_at(look) for look in range(1, looks + 1)]
-    gains = [minimal_detectable_gain(len(task.gate), churn=_CHURN, level=level) if level > 0 else None for level in levels]
-    return Power(num_prompts=len(task.gate), gains=tuple(gains))
 
 
 def _summed(work: Iterable[Work]) -> tuple[Work, ...]:

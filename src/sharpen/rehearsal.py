@@ -44,6 +44,7 @@ class Headroom:
         abstained: share of samples without a verdict.
         greedy: share right with the greedy answer.
         prompted: the same with four demonstrations in the prompt; None where there are too few targets, or no room.
+        redrawn: share of prompts that turn from right to wrong from one sample to another, unbiased; None with one sample a prompt.
     """
 
     num_prompts: int
@@ -55,6 +56,7 @@ class Headroom:
     abstained: float
     greedy: float
     prompted: float | None
+    redrawn: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +148,14 @@ def headroom_of(session: Session, groups: Sequence[Group]) -> Headroom | None:
         abstained=sum(score is None for row in rows for score in row) / len(every),
         greedy=greedy,
         prompted=prompted,
+        redrawn=_redrawn(right),
     )
+
+
+def _redrawn(right: Sequence[Sequence[bool]]) -> float | None:
+    """The mean of c (n - c) / (n (n - 1)), with c right of n samples: how likely a first is right and a second wrong."""
+    rows = [(len(row), sum(row)) for row in right if len(row) > 1]
+    return sum(c * (n - c) / (n * (n - 1)) for n, c in rows) / len(rows) if rows else None
 
 
 def forward_speed(runtime: Runtime, rows: Sequence[Row]) -> float:

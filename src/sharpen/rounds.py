@@ -21,12 +21,15 @@ from sharpen.identity import function_key
 from sharpen.ledger import Ledger
 from sharpen.loading import loaded
 from sharpen.monitors import known_answers, monitors_and_answers
+from sharpen.overlap import HeldOut, Met
 from sharpen.parts import Recipe, Step, written
+from sharpen.power import looks_had, split_of
 from sharpen.probe import probe
 from sharpen.protocols import Gate, Runtime
 from sharpen.record import record_run, run_facts
 from sharpen.roles import Cast, guest_ids
 from sharpen.run import Run
+from sharpen.scrutiny import scrutinised
 from sharpen.session import Made, Session, View, accounts, trained_on
 from sharpen.tasks import Task
 from sharpen.truth import truth_monitors
@@ -42,6 +45,7 @@ class _Progress:
     """What the loop knows between rounds."""
 
     meter: Meter
+    held_out: HeldOut
     looks: int = 0
     roll_backs: int = 0
     seen: frozenset[str] = frozenset()
@@ -104,7 +108,7 @@ def improve(
         session.roles = {"base": base, "incumbent": base, "previous": base, "current": base, **session.guests}
         facts = run_facts(recipe, runtime, task, gate=gate, rounds=rounds, seed=seed, budget=budget, guests=session.guests)
         session.run_key = record_run(session, facts, {**found.record, **(settings or {})})
-        progress = _Progress(meter=Meter(budget=budget))
+        progress = _Progress(meter=Meter(budget=budget), held_out=_held_out(task))
         if recipe.setup:
             _round(session, recipe, recipe.setup, 1, -1, gate, progress)
         for index in itertools.count() if recipe.steps else ():
@@ -178,9 +182,10 @@ def _round(
         if session.ledger.get("decision", _decision_key(session, candidate, incumbent, gate, index)) is None:
             carried = any(step.optimizer == "carried" for step in (*steps, *recipe.steps))  # setup's state goes on in round 1
             session.save(candidate, incumbent, optimizer=carried, place=view)
-        monitors = probe(session, candidate, view)
+        met = _met(session, progress.held_out, view)
+        monitors = {**probe(session, candidate, view), **_shares(session.task, met)}
         session.observe(Event(kind="monitors", round=index, numbers=monitors))
-        decision = _decide(session, recipe, (candidate, incumbent), gate, progress, view)
+        decision = _decide(session, recipe, (candidate, incumbent), gate, progress, view, met)
     facts = {
         "run": session.run_key,
         "round": index,
@@ -272,22 +277,55 @@ def _file_accounts(session: Session, step: Step[Any], view: View, progress: _Pro
     session.observe(Event(kind="counts", round=view.index, step=step.name, numbers=numbers))
 
 
+def _held_out(task: Task) -> HeldOut:
+    second = task.second.gate if task.second else ()
+    return HeldOut({"gate": task.gate, "final": task.final, "second": second})
+
+
+def _shares(task: Task, met: Sequence[Met]) -> Mapping[str, float]:
+    sizes = {"gate": len(task.gate), "final": len(task.final), "second": len(task.second.gate) if task.second else 0}
+    return {f"overlap_{split}": sum(one.split == split for one in met) / size for split, size in sizes.items() if size}
+
+
+def _met(session: Session, held_out: HeldOut, view: View) -> Sequence[Met]:
+    """The held-out prompts that stand in what this round's steps selected; told and noted, with an example."""
+    entries = [session.ledger.get("stage", key) for key in session.used.get("select", [])]
+    found = held_out.met_in(session.ledger.sequence([entry for entry in entries if entry is not None]))
+    for split in dict.fromkeys(one.split for one in found):
+        mine = [one for one in found if one.split == split]
+        message = (
+            f"{len(mine)} prompts of {split} stand in what round {view.index + 1} trained on, such as {mine[0].text[:80]!r}"
+        )
+        session.observe(Event(kind="note", round=view.index, message=message))
+        session.note(message, view)
+    return found
+
+
 def _decide(
-    session: Session, recipe: Recipe, checkpoints: tuple[str, str], gate: Gate, progress: _Progress, view: View
+    session: Session,
+    recipe: Recipe,
+    checkpoints: tuple[str, str],
+    gate: Gate,
+    progress: _Progress,
+    view: View,
+    met: Sequence[Met],
 ) -> Decision:
     """The gate's decision on the gate split, where both answer as the recipe's result will; filed with the number of the look."""
     candidate, incumbent = checkpoints
     reports = [_gate_report(session, recipe, checkpoint, view) for checkpoint in checkpoints]
     key = _decision_key(session, candidate, incumbent, gate, view.index)
     entry = session.ledger.get("decision", key)
-    split = digest("split", [prompt.id for prompt in session.task.gate])
-    looks = (
-        entry.value["looks"] if entry else 1 + sum(e.value.get("split") == split for e in session.ledger.entries("decision"))
-    )
-    decision = gate(reports[0], reports[1], looks)
+    looks = entry.value["looks"] if entry else 1 + len(looks_had(session.ledger, session.task))
     if entry is None:
-        facts = {"round": view.index, "candidate": candidate, "incumbent": incumbent, "looks": looks, "split": split}
+        pair = (reports[0], reports[1])
+        known = {one.prompt for one in met if one.split == "gate"}
+        decision = scrutinised(session, gate(*pair, looks), pair, gate, looks, met=known, place=view)
+        facts = {"round": view.index, "candidate": candidate, "incumbent": incumbent, "looks": looks}
+        facts["split"] = split_of(session.task)
         session.ledger.put("decision", key, {**facts, "decision": dataclasses.asdict(decision)})
+    else:
+        filed = entry.value["decision"]
+        decision = Decision(**{**filed, "failed_guards": tuple(filed["failed_guards"])})
     progress.looks = looks
     return decision
 

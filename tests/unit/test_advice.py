@@ -20,6 +20,19 @@ WELL = Headroom(num_prompts=24, num_samples=8, first=0.3, many=0.9, mixed=0.8, c
 RECIPE = grpo(exact())
 
 
+def power(num_prompts: int, *gains: float | None) -> Power:
+    return Power(
+        num_prompts=num_prompts,
+        num_units=num_prompts,
+        looks_had=0,
+        levels=(0.025,) * len(gains),
+        churn=0.05,
+        churn_from="assumed",
+        redrawn=None,
+        gains=gains,
+    )
+
+
 def plan(headroom: Headroom | None = WELL, **changes: Any) -> Plan:
     facts: dict[str, Any] = {
         "first_prompt": "x",
@@ -28,7 +41,7 @@ def plan(headroom: Headroom | None = WELL, **changes: Any) -> Plan:
         "dropped": {},
         "rounds": 3,
         "headroom": headroom,
-        "power": Power(num_prompts=200, gains=(0.089, 0.1)),
+        "power": power(200, 0.089, 0.1),
         "work": (Work(name="sampling", tokens=10.0, seconds=60.0),),
         "examples": 100.0,
         "speed": 100.0,
@@ -68,8 +81,8 @@ def test_nothing_is_said_where_all_is_well() -> None:
         (plan(None), RECIPE, "There is no verifier, so nothing can be measured"),
         (plan(examples=0.2), RECIPE, "give no example to train on"),
         (plan(examples=9.6), RECIPE, "About 10 examples a round are few"),
-        (plan(power=Power(num_prompts=20, gains=(0.6,))), RECIPE, "The gate of 20 prompts sees only gains from 60 points"),
-        (plan(power=Power(num_prompts=3, gains=(None,))), RECIPE, "The gate of 3 prompts can promote nothing"),
+        (plan(power=power(20, 0.6)), RECIPE, "The gate of 20 prompts sees only gains from 60 points"),
+        (plan(power=power(3, None)), RECIPE, "The gate of 3 prompts can promote nothing"),
         (plan(work=(Work(name="x", tokens=1.0, seconds=9000.0),)), RECIPE, "About 2.5 hours"),
     ],
 )

@@ -31,6 +31,11 @@ def test_the_plan_says_what_a_person_wants_to_know(tmp_path: Path, monkeypatch: 
     assert "pass@1" in called.out
     assert "compare with `sharpen run sft`" in " ".join(called.out.split())
     assert f"sharpen run rft {TINY}" in " ".join(called.out.split())
+    words = " ".join(called.out.split())
+    assert "power at look 1 (level 0.0250), by true gain: 5 points " in words
+    assert "at look 2 (level 0.0083), by true gain: 5 points " in words
+    assert "of prompts turn wrong (assumed)" in words
+    assert "as between two samples of the base" in words
     assert max(map(len, called.out.splitlines())) <= 100
     assert list(tmp_path.iterdir()) == []
 
@@ -51,7 +56,8 @@ def test_the_work_is_counted(plan: dict[str, object]) -> None:
     work = {one["name"]: one["tokens"] for one in plan["work"]}  # type: ignore[attr-defined]
     assert work["sampling"] == pytest.approx(2 * 48 * 4 * 4, rel=0.05)  # rounds x prompts x samples x three letters and an end
     assert work["gate"] == pytest.approx(3 * 60 * 4, rel=0.05)
-    assert set(work) == {"sampling", "training", "gate", "final figures", "controls"}
+    assert work["promotions"] == pytest.approx(3 * 60 * 4 * 4, rel=0.05)  # base and two candidates, four samples a gate prompt
+    assert set(work) == {"sampling", "training", "gate", "promotions", "final figures", "controls"}
     assert plan["seconds"] == pytest.approx(sum(one["seconds"] for one in plan["work"]))  # type: ignore[attr-defined]
 
 

@@ -7,13 +7,13 @@ Draws are vectorised; each pair of counts is put to the real gate, guards and al
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from report_builders import counts, report
+from tests.error_bounds import lower_bound, upper_bound
 
 from sharpen.gates import PairedGate, compare, paired_gate, paired_outcomes
 from sharpen.stats import mcnemar_power
@@ -32,27 +32,6 @@ def promoted(new: Bools, old: Bools, look: int, num_looks: int | None = None) ->
     """Whether each row of outcomes is promoted over the other."""
     wins, losses = (new & ~old).sum(axis=-1), (old & ~new).sum(axis=-1)
     return np.array([promotes(int(b), int(c), look, num_looks) for b, c in zip(wins, losses, strict=True)])
-
-
-def tail(trials: int, p: float, hits: int) -> float:
-    """P(at most that many hits)."""
-    k = np.arange(hits + 1)
-    logs = np.concatenate(([0.0], np.cumsum(np.log(np.arange(1, trials + 1)))))
-    return float(np.exp(logs[trials] - logs[k] - logs[trials - k] + k * math.log(p) + (trials - k) * math.log1p(-p)).sum())
-
-
-def upper_bound(hits: int, trials: int) -> float:
-    """The one-sided 95 % Clopper-Pearson bound on the true share."""
-    low, high = hits / trials, 1.0
-    for _ in range(40):
-        middle = (low + high) / 2
-        low, high = (middle, high) if tail(trials, middle, hits) > 0.05 else (low, middle)
-    return high
-
-
-def lower_bound(hits: int, trials: int) -> float:
-    """Its mirror image."""
-    return 1.0 - upper_bound(trials - hits, trials)
 
 
 def test_the_bounds_on_an_observed_share() -> None:

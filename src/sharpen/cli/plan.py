@@ -15,6 +15,7 @@ from sharpen.cli.output import command_lines, count, duration, percent, say, say
 from sharpen.cli.settings import read_settings
 from sharpen.errors import CapacityError
 from sharpen.plan import Headroom, Plan, make_plan
+from sharpen.power import GAINS, Power
 
 __all__ = ["plan"]
 
@@ -49,6 +50,7 @@ def plan(words: Sequence[str], flags: Mapping[str, Any], *, as_json: bool) -> No
         overlong=settings.overlong,
         controls=settings.controls,
         seed=settings.seed,
+        out=settings.folder,
     )
     advice = [*([room.warning] if room.warning else []), *advise(found, built.task, built.recipe)]
     if as_json:
@@ -100,6 +102,7 @@ def _rows(built: Built, found: Plan, room: _Room) -> Iterator[tuple[str, str]]:
     if found.power is not None:
         seen = [f"{100 * gain:.1f}" if gain is not None else "nothing" for gain in found.power.gains]
         yield "gate", f"{count(found.power.num_prompts)} prompts; it sees gains from {', '.join(seen)} points, look by look"
+        yield from _power_rows(found.power)
     if found.rounds:
         yield "examples", f"about {count(found.examples)} a round to train on"
     for one in found.work:
@@ -116,6 +119,22 @@ def _rows(built: Built, found: Plan, room: _Room) -> Iterator[tuple[str, str]]:
         yield "activations", f"worked out again in the backward pass, as {size(room.needs.activations)} of them do not fit"
     yield "disk", f"{size(room.needs.total_disk)}; {size(room.disk)} is free"
     yield "this plan", f"took {duration(found.spent)}"
+
+
+def _power_rows(found: Power) -> Iterator[tuple[str, str]]:
+    """The chance that a true gain is promoted, at the first look and the last, and what is assumed for it."""
+    if found.num_units < found.num_prompts:
+        yield "", f"they count as {count(found.num_units)}, since several were made from one"
+    if found.looks_had:
+        yield "", f"{count(found.looks_had)} looks at them are on file, and are counted on"
+    for place in dict.fromkeys((0, len(found.levels) - 1)):
+        told = ", ".join(f"{100 * gain:.0f} points {percent(found.chance(gain, place))}" for gain in GAINS)
+        yield "power", f"at look {found.looks_had + place + 1} (level {found.levels[place]:.4f}), by true gain: {told}"
+    source = "as in the looks on file" if found.churn_from == "looks on file" else "assumed"
+    yield "", f"while {percent(found.churn)} of prompts turn wrong ({source})"
+    if found.redrawn is not None and found.redrawn > found.churn:
+        told = ", ".join(f"{100 * gain:.0f} points {percent(found.chance(gain, 0, churn=found.redrawn))}" for gain in GAINS)
+        yield "", f"and while {percent(found.redrawn)} do, as between two samples of the base, at the first: {told}"
 
 
 def _headroom_rows(found: Headroom) -> Iterator[tuple[str, str]]:

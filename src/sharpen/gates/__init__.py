@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from sharpen.gates.coverage import CoverageKept
 from sharpen.gates.guards import AbilityKept, AnswersStop, AnswersVary, Finding, Guard, LengthHolds
 from sharpen.gates.paired import DEFAULT_GUARDS, PairedGate, paired_gate
 from sharpen.gates.pairs import Comparison, Pairs, compare, paired_outcomes
+from sharpen.gates.without import stands_without
 
 __all__ = [
     "DEFAULT_GUARDS",
@@ -12,6 +14,7 @@ __all__ = [
     "AnswersStop",
     "AnswersVary",
     "Comparison",
+    "CoverageKept",
     "Finding",
     "Guard",
     "LengthHolds",
@@ -20,4 +23,5 @@ __all__ = [
     "compare",
     "paired_gate",
     "paired_outcomes",
+    "stands_without",
 ]

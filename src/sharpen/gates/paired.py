@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sharpen.gates.coverage import CoverageKept
 from sharpen.gates.guards import AbilityKept, AnswersStop, AnswersVary, Finding, Guard, LengthHolds
 from sharpen.gates.pairs import Comparison, Pairs, compare, paired_outcomes
 from sharpen.stats import prompts_needed
@@ -17,6 +18,7 @@ DEFAULT_GUARDS: tuple[Guard, ...] = (
     AnswersStop(),
     LengthHolds(),
     AbilityKept(),
+    CoverageKept(),
 )
 
 

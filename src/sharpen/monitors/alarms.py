@@ -61,7 +61,8 @@ def alarms(history: Sequence[Mapping[str, float]]) -> tuple[Alarm, ...]:
     Trends compare the last round with the one two rounds before it (or the first); figures move where they change by more than
     0.02 and a twentieth. It reads the names that `round_monitors` writes, and from others `held_out` (accuracy at the gate),
     `unchanged_rate` (share of corrections that change nothing), `label_accuracy` (of pseudo-labels against held-back targets),
-    `judge_accuracy` and `judge_chance` (of a trained judge on pairs set aside), `gradient_norm`, `displaced`, `reward_auroc`.
+    `judge_accuracy` and `judge_chance` (of a trained judge on pairs set aside), `gradient_norm`, `displaced`, `reward_auroc`, and
+    `overlap_gate`, `overlap_final`, `overlap_second` (share of these prompts that stand in what was trained on).
 
     Args:
         history: one mapping of monitors a round, oldest first.
@@ -187,6 +188,17 @@ def _level_alarms(now: Mapping[str, float]) -> list[Alarm]:
                 pattern=f"a coin does as well as the trained judge with probability {now['judge_chance']:.2g}: {_judged(now)}",
                 cause="its pairs are too few or too noisy, or the model cannot tell their sides apart",
                 action="Train the judge on more pairs, longer, or from a larger model; until then its values are abstentions.",
+            )
+        )
+    met = {name: now.get(f"overlap_{name}", 0.0) for name in ("gate", "final", "second")}
+    if any(met.values()):
+        found.append(
+            Alarm(
+                name="overlap",
+                pattern=", ".join(f"{share:.1%} of {name} prompts" for name, share in met.items() if share)
+                + " stand in what was trained on",
+                cause="train and held-out prompts have a common source, or a model wrote down what it had learned by heart",
+                action="Take them out of one side; without its share of the gate a promotion must stand, the final figure may flatter.",
             )
         )
     if now.get("abstain_rate", 0.0) > 0.1:

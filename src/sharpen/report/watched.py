@@ -112,6 +112,9 @@ FAMILIES: Mapping[str, Mapping[str, Figure]] = {
             ("yield", "yield", "share", "samples kept for training"),
             ("barren_prompts", "barren prompts", "share", "prompts with nothing kept"),
             ("kept_gini", "inequality of kept", "share", "Gini over prompts; 0 is equal"),
+            ("overlap_gate", "gate prompts trained on", "share", "found in what was trained on, whole or in pieces"),
+            ("overlap_final", "final prompts trained on", "share", "found in what was trained on, whole or in pieces"),
+            ("overlap_second", "second task's trained on", "share", "found in what was trained on, whole or in pieces"),
         ]
     ),
     "Drift of the candidate": _figures(
