@@ -7,19 +7,26 @@ A rename happens whole or not at all.
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
-from recording import Operation
+from tests.faults.recording import Operation
 
 __all__ = ["Disk"]
 
 T = TypeVar("T")
 
 _SECTOR = 512
+
+
+class Hash(Protocol):
+    """One of hashlib's."""
+
+    def update(self, data: bytes, /) -> None: ...
 
 
 @dataclass
@@ -68,24 +75,28 @@ class Disk:
             self._by_inode[operation.inode] = node
             self._change(path, "link", node)
         elif operation.kind in ("write", "truncate"):
+            self._notice_rename(operation)
             file = self._nodes[self._by_inode[operation.inode]]
             assert isinstance(file, _File)
             _apply(file.now, operation)
             file.unsynced.append(operation)
         elif operation.kind == "sync":
+            self._notice_rename(operation)
             self._sync(self._nodes[0 if path == self.root else self._by_inode[operation.inode]])
         elif operation.kind == "unlink":
             self._change(path, "unlink", -1)
         elif operation.kind == "rename":
             self._rename(path, operation.data.decode())
 
-    def after_power_cut(self, chance: random.Random, out: Path) -> None:
-        """Write into `out`, which is empty, what the disk may hold if the power goes now."""
-        self._write(self._nodes[0], chance, out)
+    def after_power_cut(self, chance: random.Random, out: Path, held: Hash | None = None) -> None:
+        """Write into `out`, which is empty, what the disk may hold if the power goes now; names and contents go into `held`."""
+        self._write(self._nodes[0], chance, out, held or hashlib.blake2b())
 
-    def _write(self, node: _File | _Folder, chance: random.Random, out: Path) -> None:
+    def _write(self, node: _File | _Folder, chance: random.Random, out: Path, held: Hash) -> None:
         if isinstance(node, _File):
-            out.write_bytes(_survived(node, chance))
+            content = _survived(node, chance)
+            held.update(content)
+            out.write_bytes(content)
             return
         out.mkdir(exist_ok=True)
         entries = dict(node.durable)
@@ -96,7 +107,19 @@ class Disk:
                 entries.pop(name if what == "rename" else "", None)
                 entries[new] = child
         for name, child in sorted(entries.items()):
-            self._write(self._nodes[child], chance, out / name)
+            held.update(f"\0{name}\0".encode())
+            self._write(self._nodes[child], chance, out / name, held)
+
+    def _notice_rename(self, operation: Operation) -> None:
+        """Catch up on a rename that was not recorded, as it went past the C library: the file is written or synced under its new name."""
+        if operation.path == self.root:
+            return
+        folder, name = self._folder(operation.path)
+        node = self._by_inode[operation.inode]
+        if folder.now.get(name) != node:
+            old = next((old for old, child in folder.now.items() if child == node), None)
+            if old is not None:  # else it has no name any more
+                self._rename(f"{operation.path.removesuffix(name)}{old}", operation.path)
 
     def _sync(self, node: _File | _Folder) -> None:
         if isinstance(node, _File):

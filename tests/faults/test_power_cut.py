@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from deeds import LIFE, do, state_of, states
-from live import MUTANTS
-from powercut import Disk
-from recording import Job, Operation, fast_folder, marks, operations, recorder_missing, run_recorded
+from tests.faults.deeds import LIFE, do, state_of, states
+from tests.faults.live import MUTANTS
+from tests.faults.powercut import Disk
+from tests.faults.recording import Job, Operation, fast_folder, marks, operations, recorder_missing, run_recorded
 
 from sharpen.errors import SharpenError
 from sharpen.ledger import Ledger
@@ -46,7 +46,7 @@ def _job(place: Path, **changes: object) -> Job:
 
 
 def _run(jobs: Sequence[Job]) -> Sequence[Job]:
-    for job, ended in zip(jobs, run_recorded("live.py", jobs), strict=True):
+    for job, ended in zip(jobs, run_recorded("live", jobs), strict=True):
         assert ended.status == (-9 if job.operation else 0), ended.said
     return jobs
 
@@ -192,7 +192,7 @@ def test_a_power_cut_while_a_damaged_database_is_repaired(place: Path) -> None:
     _damage(folder / "ledger.sqlite", b"decision")
     disk = Disk.holding(Path(job.root))
     expected = {name: value for name, value in _KNOWN[-1].items() if not name.startswith("decision")}
-    ended = run_recorded("live.py", [job])
+    ended = run_recorded("live", [job])
     assert ended[0].status == 0, ended[0].said
     chance = random.Random(7)
     for operation in operations(Path(job.log)):

@@ -104,6 +104,26 @@ class Ledger:
         """Standing rows of a kind, oldest first."""
         return [entry for (name, _), entry in self._index.items() if name == kind]
 
+    @property
+    def standing(self) -> Sequence[Entry]:
+        """All standing rows, oldest first."""
+        return sorted(self._index.values(), key=lambda entry: entry.sequence)
+
+    def damage(self) -> list[str]:
+        """What of the files that standing rows name is not as it was recorded, a sentence each; every byte is read."""
+        found = []
+        for entry in self.standing:
+            if entry.path is None:
+                continue
+            path = self.folder / entry.path
+            try:
+                digest = files.folder_digest(path) if path.is_dir() else files.file_digest(path)
+            except DamagedError as error:
+                found.append(str(error))
+            else:
+                found += [f"{path} does not match its checksum"] if digest != entry.sha256 else []
+        return found
+
     def put(self, kind: str, key: str, value: Mapping[str, Any], items: Sequence[object] | None = None) -> Entry:
         """Record facts, and values in a Parquet file beside them; durable when this returns.
 

@@ -1,0 +1,115 @@
+"""A small real run of the tiny model, in about half a second: what trials kill, cut and damage, and how it must end."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sharpen.errors import DamagedError
+from sharpen.events import Event, silent
+from sharpen.ledger import Ledger
+from sharpen.ledger.database import reading
+from sharpen.methods.rft import rft
+from sharpen.models.cache import cache_folder
+from sharpen.parts import Recipe
+from sharpen.rounds import improve
+from sharpen.runtime.tiny import tiny_folder, tiny_prompts
+from sharpen.runtime.torch_runtime import TorchRuntime, model_digest
+from sharpen.tasks import Task
+from sharpen.verifiers import exact
+
+__all__ = ["ROWS_AT_ONCE", "chains", "ending", "facts_of", "live", "num_tokens", "prepared", "twice"]
+
+ROWS_AT_ONCE = 16
+"""A block is twice as many rows; with the runtime's own number a call of this run would be one block."""
+
+_VERIFIER = exact(ignore_case=False)
+_TIMES = frozenset({"seconds"})
+_ONCE = ("block", "stage", "trained", "report", "pass", "decision", "round", "result", "read", "best")
+
+
+def _task() -> Task:
+    prompts = tiny_prompts(64, seed=1)
+    return Task(
+        name="capitals",
+        train=tuple(prompts[:24]),
+        gate=tuple(prompts[24:48]),
+        final=tuple(prompts[48:]),
+        verifier=_VERIFIER,
+        max_new_tokens=5,
+    )
+
+
+def _recipe() -> Recipe:
+    return rft(_VERIFIER, num_prompts=16, num_samples=4, learning_rate=1e-3)
+
+
+@functools.cache
+def _base() -> tuple[Path, str]:
+    folder = tiny_folder(cache_folder())
+    return folder, model_digest(folder)
+
+
+def _runtime() -> TorchRuntime:
+    folder, base = _base()
+    runtime = TorchRuntime(folder, base=base, device="cpu", dtype="float32", threads=1)
+    runtime.max_rows = ROWS_AT_ONCE
+    return runtime
+
+
+def prepared(folder: Path) -> None:
+    """Load whatever a first run loads, so that forks need not; `folder` is left with an undisturbed run."""
+    live(folder)
+
+
+def live(folder: Path, observe: Callable[[Event], None] = silent) -> None:
+    """Run, or go on: two rounds, of which the first is promoted."""
+    improve(
+        _recipe(), model=_runtime(), task=_task(), out=folder, rounds=2, controls=False, observe=observe
+    ).close()
+
+
+def facts_of(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A row's facts without those that tell time."""
+    return {name: fact for name, fact in value.items() if name not in _TIMES}
+
+
+def ending(folder: Path) -> Mapping[str, object]:
+    """All that two runs of one command have in common: every standing row, and every byte of the files that they name.
+
+    Raises:
+        DamagedError: a file does not match its row.
+    """
+    with Ledger(folder, read_only=True) as ledger:
+        if found := ledger.damage():
+            raise DamagedError(found[0])
+        found_rows = {f"{one.kind}/{one.key}": (facts_of(one.value), one.sha256) for one in ledger.standing}
+        weights = [ledger.folder / str(one.path) for one in ledger.entries("checkpoint")]
+        bits = {path.name: hashlib.sha256((path / "model.safetensors").read_bytes()).hexdigest() for path in weights}
+    return {**found_rows, "weights": bits}
+
+
+def num_tokens(folder: Path) -> int:
+    """Tokens of all sampled blocks on file."""
+    with Ledger(folder, read_only=True) as ledger:
+        return sum(one.value["tokens"] for one in ledger.entries("block") if one.value["call"] == "generate")
+
+
+def chains(folder: Path) -> Sequence[str]:
+    """The link of each row on file, oldest first; none where there is no database yet."""
+    if not (folder / "ledger.sqlite").exists():
+        return []
+    with reading(folder) as connection:
+        if not connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'entry'").fetchone()[0]:
+            return []
+        return [chain for (chain,) in connection.execute("SELECT chain FROM entry ORDER BY sequence")]
+
+
+def twice(folder: Path) -> Sequence[str]:
+    """What was recorded more than once though a key is for ever."""
+    with reading(folder) as connection:
+        rows = connection.execute("SELECT kind, key FROM entry GROUP BY kind, key HAVING count(*) > 1").fetchall()
+    return [f"{kind}/{key}" for kind, key in rows if kind in _ONCE]
