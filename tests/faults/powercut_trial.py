@@ -9,8 +9,9 @@ again, so that recovery is cut too, and recovery from that; each must end as if 
 from __future__ import annotations
 
 import argparse
-import hashlib
+import itertools
 import json
+import os
 import random
 import shutil
 import sys
@@ -21,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.faults.deeds import LIFE, do, state_of, states
-from tests.faults.powercut import Disk
+from tests.faults.powercut import Disk, Image, Survived
 from tests.faults.recording import Job, Operation, fast_folder, operations, under_recorder
 
 from sharpen.errors import SharpenError
@@ -121,7 +122,7 @@ class Tally:
     """What was tried: power cuts, how many different disks they left, and runs that were gone on with."""
 
     cuts: int = 0
-    disks: set[bytes] = field(default_factory=set)
+    disks: set[int] = field(default_factory=set)
     gone_on: int = 0
 
 
@@ -134,15 +135,15 @@ def complaints(
     *,
     cuts: int,
     tally: Tally | None = None,
-    kept: Callable[[Path], None] = lambda folder: None,
+    kept: Callable[[Survived], None] = lambda survived: None,
 ) -> Iterator[str]:
     """What a power cut, `cuts` at each operation, can do to what had been acknowledged.
 
     Args:
         out: where the disk is put together after each cut.
-        kept: called with each such disk, before anybody opens it.
+        kept: called with what each cut leaves.
     """
-    tally = tally if tally is not None else Tally()
+    tally, image = tally if tally is not None else Tally(), Image(out)
     for number, operation in enumerate(done):
         if operation.kind == "mark":
             judge.hear(json.loads(operation.data))
@@ -150,19 +151,18 @@ def complaints(
         disk.do(operation)
         for _ in range(cuts):
             tally.cuts += 1
-            shutil.rmtree(out, ignore_errors=True)
-            held = hashlib.blake2b(repr(judge.told).encode(), digest_size=12)
-            disk.after_power_cut(chance, out, held)
-            goes_on = chance.random() < 0.2
-            kept(out)
-            if held.digest() in tally.disks and not goes_on:
+            survived, goes_on = disk.after_power_cut(chance), chance.random() < 0.2
+            kept(survived)
+            key = hash((judge.told, *survived.items()))
+            if key in tally.disks and not goes_on:
                 continue  # the same bytes and the same acknowledgements were judged before
-            tally.disks.add(held.digest())
+            tally.disks.add(key)
+            image.hold(survived)
             try:
                 complaint = judge.complaint(out / RUN, goes_on=goes_on)
             except SharpenError as error:
                 complaint = str(error)
-            left = [path for path in (out / RUN).rglob("*") if ".writing-" in path.name]
+            left = [name for _, folders, files in os.walk(out) for name in (*folders, *files) if ".writing-" in name]
             complaint = complaint or (f"left over: {left}" if left else None)
             if complaint:
                 yield f"operation {number} ({operation.kind} {operation.path}): {complaint}"
@@ -185,34 +185,44 @@ def cut_deeds(number: int, chance: random.Random, place: Path, *, mutant: str = 
 
 
 def cut_runs(number: int, chance: random.Random, place: Path, *, mutant: str = "none") -> tuple[Tally, list[str]]:
-    """At least so many cuts of small real runs: of a whole one, then of ones that go on from a disk of the pass before."""
+    """At least so many cuts of small real runs: of a whole one, of one that goes on from a disk that this left, and of one from that."""
     from tests.faults.small_run import chains, ending, prepared
 
     prepared(place / "undisturbed")
     expected = ending(place / "undisturbed")
     tally, found = Tally(), list[str]()
-    job = job_in(place / "run 0", subject="run", mutant=mutant)
-    disk = Disk(Path(job.root))
-    for life in range(1, number):
-        count = len(chains(Path(job.folder)))
-        done = _recorded(job)
-        if ending(Path(job.folder)) != expected:
-            found.append(f"life {life} ended otherwise than an undisturbed run")
-        following = job_in(place / f"run {life}", subject="run", mutant=mutant)
-        at, before = chance.randrange(sum(one.kind != "mark" for one in done)), tally.cuts
+    whole = _recorded(job_in(place / "whole", subject="run", mutant=mutant))
+    links = chains(place / "whole" / "disk" / RUN)
+    for life in itertools.count():
+        left = _cut_pass(Disk(place / "whole" / "disk"), whole, RunJudge(links, 0), chance, place / "out", tally, found)
+        for generation in range(2):
+            if tally.cuts >= number or (found and mutant != "none"):
+                return tally, found
+            job = job_in(place / f"life {life}-{generation}", subject="run", mutant=mutant)
+            Image(Path(job.root)).hold(left)
+            disk, count = Disk.holding(Path(job.root)), len(chains(Path(job.folder)))
+            done = _recorded(job)
+            tally.gone_on += 1
+            if ending(Path(job.folder)) != expected:
+                found.append(f"{job.folder} ended otherwise than an undisturbed run")
+            left = _cut_pass(disk, done, RunJudge(chains(Path(job.folder)), count), chance, place / "out", tally, found)
+            shutil.rmtree(Path(job.root).parent)
+    raise AssertionError
 
-        def keep(out: Path, at: int = before + at + 1, target: Path = Path(following.root)) -> None:
-            if tally.cuts == at:
-                shutil.copytree(out, target, dirs_exist_ok=True)
 
-        judge = RunJudge(chains(Path(job.folder)), count)
-        found += complaints(disk, done, judge, chance, place / "out", cuts=1, tally=tally, kept=keep)
-        shutil.rmtree(Path(job.root).parent)
-        if tally.cuts >= number or (found and mutant != "none"):
-            break
-        tally.gone_on += 1
-        job, disk = following, Disk.holding(Path(following.root))
-    return tally, found
+def _cut_pass(
+    disk: Disk, done: Sequence[Operation], judge: Judge, chance: random.Random, out: Path, tally: Tally, found: list[str]
+) -> Survived:
+    """Cut at every operation; one of the disks that were left, drawn."""
+    kept: Survived = {}
+    at = tally.cuts + chance.randrange(1, 1 + sum(one.kind != "mark" for one in done))
+
+    def keep(survived: Survived) -> None:
+        nonlocal kept
+        kept = survived if tally.cuts == at else kept
+
+    found += complaints(disk, done, judge, chance, out, cuts=1, tally=tally, kept=keep)
+    return kept
 
 
 def _recorded(job: Job) -> list[Operation]:

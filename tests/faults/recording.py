@@ -14,7 +14,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-__all__ = ["Ended", "Job", "Operation", "fast_folder", "marks", "operations", "recorder_missing", "run_recorded", "under_recorder"]
+__all__ = [
+    "Ended",
+    "Job",
+    "Operation",
+    "fast_folder",
+    "marks",
+    "operations",
+    "recorder_missing",
+    "run_recorded",
+    "under_recorder",
+]
 
 _HERE = Path(__file__).parent
 _LIBRARY = "recorder.so"

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from sharpen.errors import DamagedError
 from sharpen.events import Event, silent
 from sharpen.ledger import Ledger
@@ -16,12 +18,13 @@ from sharpen.methods.rft import rft
 from sharpen.models.cache import cache_folder
 from sharpen.parts import Recipe
 from sharpen.rounds import improve
+from sharpen.runtime import generation
 from sharpen.runtime.tiny import tiny_folder, tiny_prompts
 from sharpen.runtime.torch_runtime import TorchRuntime, model_digest
 from sharpen.tasks import Task
 from sharpen.verifiers import exact
 
-__all__ = ["ROWS_AT_ONCE", "chains", "ending", "facts_of", "live", "num_tokens", "prepared", "twice"]
+__all__ = ["ROWS_AT_ONCE", "block_tokens", "chains", "ending", "facts_of", "live", "prepared", "tell_tokens", "twice"]
 
 ROWS_AT_ONCE = 16
 """A block is twice as many rows; with the runtime's own number a call of this run would be one block."""
@@ -67,9 +70,7 @@ def prepared(folder: Path) -> None:
 
 def live(folder: Path, observe: Callable[[Event], None] = silent) -> None:
     """Run, or go on: two rounds, of which the first is promoted."""
-    improve(
-        _recipe(), model=_runtime(), task=_task(), out=folder, rounds=2, controls=False, observe=observe
-    ).close()
+    improve(_recipe(), model=_runtime(), task=_task(), out=folder, rounds=2, controls=False, observe=observe).close()
 
 
 def facts_of(value: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -92,10 +93,23 @@ def ending(folder: Path) -> Mapping[str, object]:
     return {**found_rows, "weights": bits}
 
 
-def num_tokens(folder: Path) -> int:
-    """Tokens of all sampled blocks on file."""
+def block_tokens(folder: Path) -> int:
+    """Tokens of the largest sampled block on file."""
     with Ledger(folder, read_only=True) as ledger:
-        return sum(one.value["tokens"] for one in ledger.entries("block") if one.value["call"] == "generate")
+        return max(one.value["tokens"] for one in ledger.entries("block") if one.value["call"] == "generate")
+
+
+def tell_tokens(told: Callable[[int], None]) -> None:
+    """Call `told` with the number of tokens each time that some have been drawn."""
+    draw = generation._Batch._draw
+
+    def drawn(self: generation._Batch, logits: torch.Tensor, rows: list[generation._Row]) -> torch.Tensor:
+        before = sum(len(row.tokens) for row in rows)
+        found = draw(self, logits, rows)
+        told(sum(len(row.tokens) for row in rows) - before)
+        return found
+
+    generation._Batch._draw = drawn
 
 
 def chains(folder: Path) -> Sequence[str]:
