@@ -12,19 +12,21 @@ import torch
 
 from sharpen.errors import DamagedError
 from sharpen.events import Event, silent
+from sharpen.export import export
 from sharpen.ledger import Ledger
 from sharpen.ledger.database import reading
 from sharpen.methods.rft import rft
 from sharpen.models.cache import cache_folder
 from sharpen.parts import Recipe
 from sharpen.rounds import improve
+from sharpen.run import Run
 from sharpen.runtime import generation
 from sharpen.runtime.tiny import tiny_folder, tiny_prompts
 from sharpen.runtime.torch_runtime import TorchRuntime, model_digest
 from sharpen.tasks import Task
 from sharpen.verifiers import exact
 
-__all__ = ["ROWS_AT_ONCE", "block_tokens", "chains", "ending", "facts_of", "live", "prepared", "tell_tokens", "twice"]
+__all__ = ["ROWS_AT_ONCE", "block_tokens", "chains", "ending", "facts_of", "live", "prepared", "sealed", "tell_tokens", "twice"]
 
 ROWS_AT_ONCE = 16
 """A block is twice as many rows; with the runtime's own number a call of this run would be one block."""
@@ -71,6 +73,14 @@ def prepared(folder: Path) -> None:
 def live(folder: Path, observe: Callable[[Event], None] = silent) -> None:
     """Run, or go on: two rounds, of which the first is promoted."""
     improve(_recipe(), model=_runtime(), task=_task(), out=folder, rounds=2, controls=False, observe=observe).close()
+
+
+def sealed(folder: Path) -> None:
+    """A finished run with the model that it exports."""
+    live(folder)
+    run = Run.open(folder)
+    export(run, _runtime(), folder / f"model-{run.best_id[:8]}")
+    run.close()
 
 
 def facts_of(value: Mapping[str, Any]) -> Mapping[str, Any]:

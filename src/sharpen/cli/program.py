@@ -8,6 +8,7 @@ import signal
 import sys
 import textwrap
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import typer
@@ -44,9 +45,9 @@ class Program(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:  # Any: as above
         """Run the command; an error becomes a sentence on stderr and an exit code."""
-        _heed_signals()
         try:
-            return super().invoke(ctx)
+            with _heeding_signals():
+                return super().invoke(ctx)
         except KeyboardInterrupt as error:
             with contextlib.suppress(OSError):  # the terminal may be gone
                 print("\nstopped; nothing that was finished is lost: the same command goes on", file=sys.stderr, flush=True)
@@ -61,16 +62,24 @@ class Program(TyperGroup):
             raise typer.Exit(code) from None
 
 
-def _heed_signals() -> None:
+@contextlib.contextmanager
+def _heeding_signals() -> Iterator[None]:
     """Let what asks the program to end unwind it as Ctrl-C does: workers are ended, the database is closed."""
 
     def end(number: int, frame: object) -> None:
         raise _Ended(number)
 
-    if threading.current_thread() is threading.main_thread():
-        for number in _ENDING:
-            if signal.getsignal(number) is signal.SIG_DFL:  # else it is ignored on purpose (nohup), or somebody else's
-                signal.signal(number, end)
+    here = threading.current_thread() is threading.main_thread()
+    heeded = [
+        number for number in _ENDING if here and signal.getsignal(number) is signal.SIG_DFL
+    ]  # else ignored on purpose (nohup)
+    for number in heeded:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in heeded:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def sentence(error: Exception) -> tuple[str, int]:
