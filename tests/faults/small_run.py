@@ -32,7 +32,7 @@ ROWS_AT_ONCE = 16
 """A block is twice as many rows; with the runtime's own number a call of this run would be one block."""
 
 _VERIFIER = exact(ignore_case=False)
-_TIMES = frozenset({"seconds"})
+_OWN = frozenset({"seconds", "settings"})
 _ONCE = ("block", "stage", "trained", "report", "pass", "decision", "round", "result", "read", "best")
 
 
@@ -84,8 +84,8 @@ def sealed(folder: Path) -> None:
 
 
 def facts_of(value: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A row's facts without those that tell time."""
-    return {name: fact for name, fact in value.items() if name not in _TIMES}
+    """A row's facts without those that are one run's own: times, and the words of its command with its folder."""
+    return {name: fact for name, fact in value.items() if name not in _OWN}
 
 
 def ending(folder: Path) -> Mapping[str, object]:
