@@ -13,7 +13,7 @@ import torch
 from sharpen.errors import DamagedError
 from sharpen.events import Event, silent
 from sharpen.export import export
-from sharpen.ledger import Ledger
+from sharpen.ledger import Entry, Ledger
 from sharpen.ledger.database import reading
 from sharpen.methods.rft import rft
 from sharpen.models.cache import cache_folder
@@ -26,7 +26,7 @@ from sharpen.runtime.torch_runtime import TorchRuntime, model_digest
 from sharpen.tasks import Task
 from sharpen.verifiers import exact
 
-__all__ = ["ROWS_AT_ONCE", "block_tokens", "chains", "ending", "facts_of", "live", "prepared", "sealed", "tell_tokens", "twice"]
+__all__ = ["ROWS_AT_ONCE", "block_tokens", "chains", "ending", "live", "prepared", "sealed", "tell_tokens", "twice"]
 
 ROWS_AT_ONCE = 16
 """A block is twice as many rows; with the runtime's own number a call of this run would be one block."""
@@ -83,9 +83,11 @@ def sealed(folder: Path) -> None:
     run.close()
 
 
-def facts_of(value: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A row's facts without those that are one run's own: times, and the words of its command with its folder."""
-    return {name: fact for name, fact in value.items() if name not in _OWN}
+def _facts(entry: Entry) -> Mapping[str, Any]:  # Any: JSON
+    """A row's facts without those that are one run's own: times, the words of its command, where weights were written again."""
+    if entry.kind == "checkpoint":
+        return {"parent": entry.value["parent"]}
+    return {name: fact for name, fact in entry.value.items() if name not in _OWN}
 
 
 def ending(folder: Path) -> Mapping[str, object]:
@@ -97,7 +99,7 @@ def ending(folder: Path) -> Mapping[str, object]:
     with Ledger(folder, read_only=True) as ledger:
         if found := ledger.damage():
             raise DamagedError(found[0])
-        found_rows = {f"{one.kind}/{one.key}": (facts_of(one.value), one.sha256) for one in ledger.standing}
+        found_rows = {f"{one.kind}/{one.key}": (_facts(one), one.sha256) for one in ledger.standing}
         weights = [ledger.folder / str(one.path) for one in ledger.entries("checkpoint")]
         bits = {path.name: hashlib.sha256((path / "model.safetensors").read_bytes()).hexdigest() for path in weights}
     return {**found_rows, "weights": bits}
