@@ -121,6 +121,9 @@ class Ledger:
             if entry.path is None:
                 continue
             path = self.folder / entry.path
+            if not path.exists():
+                found.append(f"{path} is gone")
+                continue
             try:
                 digest = files.folder_digest(path) if path.is_dir() else files.file_digest(path)
             except DamagedError as error:
