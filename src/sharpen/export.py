@@ -16,22 +16,27 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sharpen.cards import Card
-from sharpen.errors import CapacityError, ModelError
+from sharpen.errors import CapacityError, DamagedError, ModelError
 from sharpen.examples import Demonstration, Example, Preference, Rollout, Row
+from sharpen.ledger.files import file_digest, sync
 from sharpen.methods import all_cards
 from sharpen.protocols import Runtime
 from sharpen.report.cards import DataFile, data_card, model_card
 from sharpen.run import Run
 from sharpen.types import Prompt
 
-__all__ = ["export", "training_data"]
+__all__ = ["SUMS", "damage_in", "export", "training_data"]
+
+SUMS = "SHA256SUMS"
+"""Name of the file in an exported folder that holds the digests of the others: `sha256sum -c SHA256SUMS` tests them anywhere."""
 
 
 def export(run: Run, runtime: Runtime, to: Path | str, *, allow_base: bool = False, card: Card | None = None) -> Path:
     """The folder `to`: weights, tokenizer and model card, and under `data/` the training examples with their own card.
 
-    It appears as a whole or not at all. The examples have the row shapes that other trainers read: `prompt` and `completion`, or
-    `prompt`, `chosen` and `rejected`, as lists of messages (as text for prompts without a chat template).
+    It appears as a whole or not at all, a power cut included, with the digest of each file in `SHA256SUMS`. The examples have the
+    row shapes that other trainers read: `prompt` and `completion`, or `prompt`, `chosen` and `rejected`, as lists of messages (as
+    text for prompts without a chat template).
 
     Args:
         run: one that came to its end.
@@ -65,7 +70,26 @@ def export(run: Run, runtime: Runtime, to: Path | str, *, allow_base: bool = Fal
         (folder / "README.md").write_text(model_card(run, known, written), encoding="utf-8")
         if written:
             (folder / "data" / "README.md").write_text(data_card(run, known, written), encoding="utf-8")
+        names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+        (folder / SUMS).write_text("".join(f"{file_digest(folder / name)}  {name}\n" for name in names), encoding="utf-8")
     return to
+
+
+def damage_in(folder: Path) -> list[str]:
+    """What in an exported folder is not as it was written, a sentence each; files that were added are nobody's damage.
+
+    A folder without `SHA256SUMS` (version 0.1.0 wrote none) tells nothing.
+    """
+    found = []
+    lines = (folder / SUMS).read_text("utf-8", "replace").splitlines() if (folder / SUMS).exists() else []
+    for digest, _, name in (line.partition("  ") for line in lines):
+        try:
+            same = file_digest(folder / name) == digest
+        except (DamagedError, ValueError) as error:
+            found.append(str(error))
+        else:
+            found += [] if same else [f"{folder / name} does not match its checksum in {SUMS}"]
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,9 +187,12 @@ def _whole_folder(to: Path) -> Iterator[Path]:
         scratch.chmod(0o755)
         for path in scratch.rglob("*"):
             path.chmod(0o755 if path.is_dir() else 0o644)  # some libraries write files that only their owner may read
+            sync(path)
+        sync(scratch)
         if to.exists():
             to.rmdir()
         os.replace(scratch, to)
+        sync(to.parent)
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise CapacityError(f"no space left to write {to}; free some and export again") from error

@@ -131,6 +131,7 @@ def improve(
         session.save(best, session.roles["previous"], optimizer=carried, place=session.view(index=-1, step_name="best"))
         if ledger.get("best", session.run_key) is None:
             ledger.put("best", session.run_key, {"checkpoint": best})
+        ledger.seal()
         observe(Event(kind="done", message=f"best checkpoint {best}"))
     return Run.open(Path(out))
 
@@ -203,6 +204,7 @@ def _round(
         session.roles |= kept  # what is rolled back takes the roles that went with it along
     _settle(session, decision, facts, recipe)
     session.checkpoints.prune(set(session.roles.values()))
+    session.ledger.seal()
     if decision.test != "not due":
         progress.roll_backs = 0 if decision.promote else progress.roll_backs + 1
 

@@ -1,12 +1,13 @@
 """The processes that live a ledger's life, one a job that is read from standard input; run under the recorder.
 
-Each marks what it begins and what it was told is done. A mutant breaks one rule of the ledger, so that the tests can show that they
-would notice.
+Each marks what it begins and what it was told is done: by deeds (`deeds.py`), or by rows of a small real run (`small_run.py`). A mutant
+breaks one rule of the ledger, so that the tests can show that they would notice.
 """
 
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import json
 import os
 import sqlite3
@@ -18,7 +19,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from deeds import LIFE, do, state_of, states
+from tests.faults.deeds import LIFE, do, state_of, states
+from tests.faults.recording import Ended, Job
 
 from sharpen.errors import SharpenError
 from sharpen.ledger import Entry, Ledger, codec, database, files, rows
@@ -29,28 +31,32 @@ _RECORDER = ctypes.CDLL(None)
 
 def main() -> None:
     codec.decode(codec.encode([user("x")]))  # loads what it needs once, before the forks
-    ended = []
-    for job in json.load(sys.stdin):
-        with tempfile.TemporaryFile("w+") as said:
-            child = os.fork()
-            if not child:
-                os.dup2(said.fileno(), 2)
-                _run(**job)
-            _, status = os.waitpid(child, 0)
-            said.seek(0)
-            ended.append({"status": os.waitstatus_to_exitcode(status), "said": said.read()})
-    json.dump(ended, sys.stdout)
+    json.dump([dataclasses.asdict(lived(Job(**job))) for job in json.load(sys.stdin)], sys.stdout)
 
 
-def _run(*, root: str, folder: str, log: str, mutant: str, first: int, operation: int, error: int) -> None:
+def lived(job: Job) -> Ended:
+    """How a job's process ended, which is a fork of this one."""
+    with tempfile.TemporaryFile("w+") as said:
+        child = os.fork()
+        if not child:
+            os.dup2(said.fileno(), 2)
+            _run(job)
+        _, status = os.waitpid(child, 0)
+        said.seek(0)
+        return Ended(status=os.waitstatus_to_exitcode(status), said=said.read())
+
+
+def _run(job: Job) -> None:
     try:
-        MUTANTS[mutant]()
-        assert _RECORDER.recorder_start(root.encode(), log.encode()) == 0
-        _RECORDER.recorder_arm(ctypes.c_long(operation), error)
-        if error:
-            _live_on_a_failing_disk(Path(folder))
+        MUTANTS[job.mutant]()
+        record(job.root, job.log)
+        _RECORDER.recorder_arm(ctypes.c_long(job.operation), job.error)
+        if job.subject == "run":
+            _run_on(Path(job.folder))
+        elif job.error:
+            _live_on_a_failing_disk(Path(job.folder))
         else:
-            _live(Path(folder), first)
+            _live(Path(job.folder), job.first)
     except BaseException:
         traceback.print_exc()
         os._exit(1)
@@ -59,6 +65,44 @@ def _run(*, root: str, folder: str, log: str, mutant: str, first: int, operation
 
 def _mark(**facts: object) -> None:
     _RECORDER.recorder_mark(json.dumps(facts).encode())
+
+
+def record(root: str, log: str) -> None:
+    """Let the recorder see what this process does below `root` from now on."""
+    assert _RECORDER.recorder_start(root.encode(), log.encode()) == 0
+
+
+def arm(operation: int) -> None:
+    """Let this process be killed at that operation of the disk, counted from 1."""
+    _RECORDER.recorder_arm(ctypes.c_long(operation), 0)
+
+
+def num_operations() -> int:
+    """Operations of the disk that this process has done so far."""
+    return int(_RECORDER.recorder_count())
+
+
+def tell_rows(told: Callable[[int], None]) -> None:
+    """Call `told` with the number of rows each time that the ledger has said that a row is on file, or has been opened."""
+    open_rows, append = rows.Rows.__init__, rows.Rows.append
+
+    def opened(self: rows.Rows, folder: Path) -> None:
+        open_rows(self, folder)
+        told(self._sequence)
+
+    def appended(self: rows.Rows, *facts: Any) -> Entry:
+        entry = append(self, *facts)
+        told(self._sequence)
+        return entry
+
+    rows.Rows.__init__, rows.Rows.append = opened, appended
+
+
+def _run_on(folder: Path) -> None:
+    from tests.faults.small_run import live  # imports torch
+
+    tell_rows(lambda count: _mark(rows=count))
+    live(folder)
 
 
 def _live(folder: Path, first: int) -> None:
@@ -74,7 +118,7 @@ def _live(folder: Path, first: int) -> None:
         else:
             do(ledger, deed)
         _mark(done=number)
-    _mark(operations=int(_RECORDER.recorder_count()))
+    _mark(operations=num_operations())
 
 
 def _live_on_a_failing_disk(folder: Path) -> None:

@@ -7,19 +7,67 @@ A rename happens whole or not at all.
 
 from __future__ import annotations
 
+import os
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from recording import Operation
+from tests.faults.recording import Operation
 
-__all__ = ["Disk"]
+__all__ = ["Disk", "Image", "Survived"]
 
 T = TypeVar("T")
+_State = tuple[int, int, int]
 
 _SECTOR = 512
+
+
+Survived = Mapping[str, bytes | None]
+"""What is on a disk, by path below its root, folders before what they hold: a file's bytes, None for a folder."""
+
+
+class Image:
+    """A folder that is made to hold what survived, one disk after another; what is as it was is not written again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._written: dict[str, tuple[int, _State]] = {}
+        self._contents: Survived = {}
+        folder.mkdir(exist_ok=True)
+
+    def hold(self, survived: Survived) -> None:
+        """Make the folder hold this and nothing else, whatever became of it since."""
+        known = self._tidied(str(self.folder), "", survived)
+        for name, content in survived.items():
+            path = f"{self.folder}/{name}"
+            if content is None:
+                os.makedirs(path, exist_ok=True)
+            elif self._written.get(name) != (id(content), known.get(name)):
+                with open(path, "wb") as file:
+                    file.write(content)
+                self._written[name] = id(content), _state(os.stat(path))
+        self._contents = survived  # keeps them, so that an id means what it meant
+
+    def _tidied(self, folder: str, prefix: str, survived: Survived) -> dict[str, _State]:
+        """By name the state of each file that stays; the others are deleted."""
+        found: dict[str, _State] = {}
+        for entry in list(os.scandir(folder)):
+            name = f"{prefix}{entry.name}"
+            if entry.is_dir():
+                found |= self._tidied(entry.path, f"{name}/", survived)
+                if survived.get(name, b"") is not None:
+                    os.rmdir(entry.path)
+            elif survived.get(name) is None:
+                os.unlink(entry.path)
+            else:
+                found[name] = _state(entry.stat())
+        return found
+
+
+def _state(status: os.stat_result) -> _State:
+    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 @dataclass
@@ -68,26 +116,29 @@ class Disk:
             self._by_inode[operation.inode] = node
             self._change(path, "link", node)
         elif operation.kind in ("write", "truncate"):
+            self._notice_rename(operation)
             file = self._nodes[self._by_inode[operation.inode]]
             assert isinstance(file, _File)
             _apply(file.now, operation)
             file.unsynced.append(operation)
         elif operation.kind == "sync":
+            self._notice_rename(operation)
             self._sync(self._nodes[0 if path == self.root else self._by_inode[operation.inode]])
         elif operation.kind == "unlink":
             self._change(path, "unlink", -1)
         elif operation.kind == "rename":
             self._rename(path, operation.data.decode())
 
-    def after_power_cut(self, chance: random.Random, out: Path) -> None:
-        """Write into `out`, which is empty, what the disk may hold if the power goes now."""
-        self._write(self._nodes[0], chance, out)
+    def after_power_cut(self, chance: random.Random) -> Survived:
+        """What the disk may hold if the power goes now."""
+        found: dict[str, bytes | None] = {}
+        self._collect(self._nodes[0], chance, "", found)
+        return found
 
-    def _write(self, node: _File | _Folder, chance: random.Random, out: Path) -> None:
+    def _collect(self, node: _File | _Folder, chance: random.Random, path: str, found: dict[str, bytes | None]) -> None:
         if isinstance(node, _File):
-            out.write_bytes(_survived(node, chance))
+            found[path] = _survived(node, chance) if node.unsynced else node.durable
             return
-        out.mkdir(exist_ok=True)
         entries = dict(node.durable)
         for what, name, new, child in _some(node.unsynced, chance):
             if what == "unlink":
@@ -95,8 +146,21 @@ class Disk:
             else:
                 entries.pop(name if what == "rename" else "", None)
                 entries[new] = child
+        if path:
+            found[path] = None
         for name, child in sorted(entries.items()):
-            self._write(self._nodes[child], chance, out / name)
+            self._collect(self._nodes[child], chance, f"{path}/{name}" if path else name, found)
+
+    def _notice_rename(self, operation: Operation) -> None:
+        """Catch up on a rename that was not recorded, as it went past the C library: the file is written or synced under its new name."""
+        if operation.path == self.root:
+            return
+        folder, name = self._folder(operation.path)
+        node = self._by_inode[operation.inode]
+        if folder.now.get(name) != node:
+            old = next((old for old, child in folder.now.items() if child == node), None)
+            if old is not None:  # else it has no name any more
+                self._rename(f"{operation.path.removesuffix(name)}{old}", operation.path)
 
     def _sync(self, node: _File | _Folder) -> None:
         if isinstance(node, _File):

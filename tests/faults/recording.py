@@ -14,9 +14,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-__all__ = ["Ended", "Job", "Operation", "fast_folder", "marks", "operations", "recorder_missing", "run_recorded"]
+__all__ = [
+    "Ended",
+    "Job",
+    "Operation",
+    "fast_folder",
+    "marks",
+    "operations",
+    "recorder_missing",
+    "run_recorded",
+    "under_recorder",
+]
 
 _HERE = Path(__file__).parent
+_LIBRARY = "recorder.so"
 _RECORD = struct.Struct("<5Q")
 _KINDS = {"c": "create", "w": "write", "t": "truncate", "s": "sync", "r": "rename", "u": "unlink", "m": "mkdir", "a": "mark"}
 
@@ -48,7 +59,7 @@ def recorder_missing() -> str | None:
 @functools.cache
 def _recorder() -> Path:
     """The compiled recorder."""
-    library = Path(tempfile.mkdtemp(prefix="sharpen-recorder-")) / "recorder.so"
+    library = Path(tempfile.mkdtemp(prefix="sharpen-recorder-")) / _LIBRARY
     command = [
         "cc",
         "-shared",
@@ -67,6 +78,14 @@ def _recorder() -> Path:
     return library
 
 
+def under_recorder(module: str, words: Sequence[str]) -> None:
+    """Begin this process anew, as that module with those words, under the recorder; do nothing where it runs under it."""
+    if os.environ.get("LD_PRELOAD", "").endswith(f"/{_LIBRARY}"):
+        return
+    os.environ["LD_PRELOAD"] = str(_recorder())
+    os.execv(sys.executable, [sys.executable, "-m", module, *words])
+
+
 def fast_folder() -> Path:
     """Where to make folders whose durability is simulated: in memory where that is possible."""
     memory = Path("/dev/shm")
@@ -79,6 +98,7 @@ class Job:
 
     Attributes:
         folder: the run directory, below `root`.
+        subject: `deeds`, or `run` for a small real run.
         first: number of the first deed to do.
         operation: the disk's operation, counted from 1, at which the process is killed or which fails; 0: none.
         error: errno of the failing operation; 0: killed.
@@ -87,17 +107,19 @@ class Job:
     root: str
     folder: str
     log: str
+    subject: str = "deeds"
     mutant: str = "none"
     first: int = 0
     operation: int = 0
     error: int = 0
 
 
-def run_recorded(script: str, jobs: Sequence[Job]) -> list[Ended]:
-    """Run a script of this folder, which forks for each job; how each ended."""
-    environment = {**os.environ, "LD_PRELOAD": str(_recorder())}
+def run_recorded(program: str, jobs: Sequence[Job]) -> list[Ended]:
+    """Run a module of this folder, which forks for each job; how each ended."""
     told = json.dumps([asdict(job) for job in jobs])
-    command = [sys.executable, str(_HERE / script)]
+    command = [sys.executable, "-m", f"tests.faults.{program}"]
+    path = os.pathsep.join(filter(None, [str(_HERE.parents[1]), *sys.path]))
+    environment = {**os.environ, "LD_PRELOAD": str(_recorder()), "PYTHONPATH": path}
     done = subprocess.run(command, env=environment, input=told, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stderr
     return [Ended(**one) for one in json.loads(done.stdout)]

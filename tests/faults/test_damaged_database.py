@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from recording import fast_folder
+from tests.faults.recording import fast_folder
 
 from sharpen.errors import DamagedError, LedgerError
 from sharpen.ledger import Ledger

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from deeds import LIFE, do, state_of, states
-from recording import Job, fast_folder, marks, operations, recorder_missing, run_recorded
+from tests.faults.deeds import LIFE, do, state_of, states
+from tests.faults.recording import Job, fast_folder, marks, operations, recorder_missing, run_recorded
 
 from sharpen.ledger import Ledger
 
@@ -29,7 +29,7 @@ def place() -> Iterator[Path]:
 def num_operations(place: Path) -> int:
     """How many operations a life takes."""
     job = _jobs(place / "whole", [0], error=0)[0]
-    assert [ended.status for ended in run_recorded("live.py", [job])] == [0]
+    assert [ended.status for ended in run_recorded("live", [job])] == [0]
     return next(int(str(facts["operations"])) for facts in _marks(job) if "operations" in facts)
 
 
@@ -51,7 +51,7 @@ def _fail_at(place: Path, numbers: Sequence[int], error: int, kinds: set[str]) -
     """Live with each of these operations failing; the life checks itself. How often the ledger had to say that one had."""
     jobs = _jobs(place, numbers, error=error)
     told = 0
-    for job, ended in zip(jobs, run_recorded("live.py", jobs), strict=True):
+    for job, ended in zip(jobs, run_recorded("live", jobs), strict=True):
         assert ended.status == 0, f"operation {job.operation}: {ended.said}"
         failures = [facts for facts in _marks(job) if "failed" in facts]
         assert {str(facts["kind"]) for facts in failures} <= kinds, failures
@@ -64,7 +64,7 @@ def _fail_at(place: Path, numbers: Sequence[int], error: int, kinds: set[str]) -
 
 def _kill_at(place: Path, numbers: Sequence[int]) -> None:
     jobs = _jobs(place, numbers, error=0)
-    for job, ended in zip(jobs, run_recorded("live.py", jobs), strict=True):
+    for job, ended in zip(jobs, run_recorded("live", jobs), strict=True):
         assert ended.status == -9
         said = _marks(job)
         done = max((int(str(facts["done"])) for facts in said if "done" in facts), default=-1)

@@ -6,24 +6,22 @@ Real processes are recorded down to SQLite's own writes; a simulated disk then l
 from __future__ import annotations
 
 import random
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from deeds import LIFE, do, state_of, states
-from live import MUTANTS
-from powercut import Disk
-from recording import Job, Operation, fast_folder, marks, operations, recorder_missing, run_recorded
+from tests.faults.deeds import LIFE, do, state_of, states
+from tests.faults.live import MUTANTS
+from tests.faults.powercut import Disk, Image
+from tests.faults.powercut_trial import RUN, DeedsJudge, complaints, job_in
+from tests.faults.recording import Job, Operation, fast_folder, marks, operations, recorder_missing, run_recorded
 
-from sharpen.errors import SharpenError
 from sharpen.ledger import Ledger
 
 pytestmark = pytest.mark.skipif(recorder_missing() is not None, reason=str(recorder_missing()))
 
 _KNOWN = list(states())
-_RUN = "runs/one"
 
 
 @pytest.fixture(scope="module")
@@ -35,18 +33,12 @@ def place() -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def lives(place: Path) -> Mapping[str, Sequence[Operation]]:
     """By mutant, what a whole life did to the disk."""
-    jobs = {mutant: _job(place / f"life {number}", mutant=mutant) for number, mutant in enumerate(MUTANTS)}
+    jobs = {mutant: job_in(place / f"life {number}", mutant=mutant) for number, mutant in enumerate(MUTANTS)}
     return {mutant: _lived(job) for mutant, job in zip(jobs, _run(list(jobs.values())), strict=True)}
 
 
-def _job(place: Path, **changes: object) -> Job:
-    root = place / "disk"
-    root.mkdir(parents=True)
-    return Job(**{"root": str(root), "folder": str(root / _RUN), "log": str(place / "log"), **changes})  # type: ignore[arg-type]
-
-
 def _run(jobs: Sequence[Job]) -> Sequence[Job]:
-    for job, ended in zip(jobs, run_recorded("live.py", jobs), strict=True):
+    for job, ended in zip(jobs, run_recorded("live", jobs), strict=True):
         assert ended.status == (-9 if job.operation else 0), ended.said
     return jobs
 
@@ -58,45 +50,8 @@ def _lived(job: Job) -> list[Operation]:
     return done
 
 
-def _complaints(disk: Disk, done: Sequence[Operation], out: Path, *, seed: int, cuts: int) -> Iterator[str]:
-    """What a power cut, `cuts` at each operation, can do to what had been acknowledged."""
-    chance = random.Random(seed)
-    begun, acknowledged = -1, -1
-    for number, operation in enumerate(done):
-        if operation.kind == "mark":
-            facts = marks([operation])[0]
-            begun, acknowledged = int(str(facts.get("begin", begun))), int(str(facts.get("done", acknowledged)))
-            continue
-        disk.do(operation)
-        for _ in range(cuts):
-            shutil.rmtree(out, ignore_errors=True)
-            disk.after_power_cut(chance, out)
-            complaint = _complaint(out / _RUN, acknowledged, begun, goes_on=chance.random() < 0.2)
-            if complaint:
-                yield f"operation {number} ({operation.kind} {operation.path}): {complaint}"
-
-
-def _complaint(folder: Path, acknowledged: int, begun: int, *, goes_on: bool) -> str | None:
-    """What is wrong with a run directory after the power cut, or None; where it `goes_on`, its life is lived to the end."""
-    allowed = _KNOWN[acknowledged + 1 : max(acknowledged, begun) + 2]
-    if not folder.exists() and {} in allowed:
-        return None
-    try:
-        with Ledger(folder) as ledger:
-            held = state_of(ledger)
-            if held not in allowed:
-                return f"{held} stands after deed {acknowledged} was acknowledged and {begun} begun"
-        if goes_on:
-            first = acknowledged + 1 + allowed.index(held)
-            with Ledger(folder) as ledger:
-                for deed in LIFE[first:]:
-                    do(ledger, deed)
-                if state_of(ledger) != _KNOWN[-1]:
-                    return f"going on led to {state_of(ledger)}"
-        left = [path for path in folder.rglob("*") if ".writing-" in path.name]
-        return f"left over: {left}" if left else None
-    except SharpenError as error:
-        return str(error)
+def _complaints(disk: Disk, done: Sequence[Operation], out: Path, *, seed: int, cuts: int) -> list[str]:
+    return list(complaints(disk, done, DeedsJudge(), random.Random(seed), out, cuts=cuts))
 
 
 def test_what_was_acknowledged_survives_a_power_cut_at_every_operation(
@@ -104,25 +59,25 @@ def test_what_was_acknowledged_survives_a_power_cut_at_every_operation(
 ) -> None:
     done = lives["none"]
     assert any(one.kind == "sync" and one.path.endswith("-wal") for one in done), "SQLite's own writes are not recorded"
-    assert list(_complaints(Disk(place / "life 0" / "disk"), done, place / "out", seed=1, cuts=2)) == []
+    assert _complaints(Disk(place / "life 0" / "disk"), done, place / "out", seed=1, cuts=2) == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(10))
 def test_power_cuts_at_length(lives: Mapping[str, Sequence[Operation]], place: Path, seed: int) -> None:
     disk = Disk(place / "life 0" / "disk")
-    assert list(_complaints(disk, lives["none"], place / "out", seed=100 + seed, cuts=20)) == []
+    assert _complaints(disk, lives["none"], place / "out", seed=100 + seed, cuts=20) == []
 
 
 @pytest.mark.parametrize("mutant", [name for name in MUTANTS if name not in ("none", "believes what it reads")])
 def test_a_broken_rule_is_noticed(mutant: str, lives: Mapping[str, Sequence[Operation]], place: Path) -> None:
     disk = Disk(place / f"life {list(MUTANTS).index(mutant)}" / "disk")
-    assert next(_complaints(disk, lives[mutant], place / "out", seed=2, cuts=10), None) is not None
+    assert next(complaints(disk, lives[mutant], DeedsJudge(), random.Random(2), place / "out", cuts=10), None) is not None
 
 
 def _killed_then_cut(place: Path, mutant: str, kills: Sequence[int], seed: int) -> list[str]:
     """A process is killed at an operation; the next one reads what it left and goes on; then the power goes."""
-    first = [_job(place / f"{mutant} {kill}", operation=kill, mutant=mutant) for kill in kills]
+    first = [job_in(place / f"{mutant} {kill}", operation=kill, mutant=mutant) for kill in kills]
     _run(first)
     second = []
     for job in first:
@@ -132,7 +87,7 @@ def _killed_then_cut(place: Path, mutant: str, kills: Sequence[int], seed: int) 
     found = []
     for job in second:
         disk = Disk(Path(job.root))
-        found += list(_complaints(disk, list(operations(Path(job.log))), place / "out", seed=seed, cuts=1))
+        found += _complaints(disk, list(operations(Path(job.log))), place / "out", seed=seed, cuts=1)
     return found
 
 
@@ -168,15 +123,15 @@ def test_a_power_cut_while_recovering_from_a_power_cut(lives: Mapping[str, Seque
                 disk.do(operation)
             elif "done" in (facts := marks([operation])[0]):
                 acknowledged = int(str(facts["done"]))
-        job = _job(place / f"recovery {number}", first=acknowledged + 1)
-        disk.after_power_cut(chance, Path(job.root))
+        job = job_in(place / f"recovery {number}", first=acknowledged + 1)
+        Image(Path(job.root)).hold(disk.after_power_cut(chance))
         jobs.append(job)
         disks.append(Disk.holding(Path(job.root)))
     _run(jobs)
     for job, disk in zip(jobs, disks, strict=True):
         start = job.first - 1
         done = [_mark_done(start), *operations(Path(job.log))]
-        assert list(_complaints(disk, done, place / "out", seed=6, cuts=1)) == []
+        assert _complaints(disk, done, place / "out", seed=6, cuts=1) == []
 
 
 def _mark_done(number: int) -> Operation:
@@ -184,7 +139,7 @@ def _mark_done(number: int) -> Operation:
 
 
 def test_a_power_cut_while_a_damaged_database_is_repaired(place: Path) -> None:
-    job = _job(place / "repair", first=len(LIFE))
+    job = job_in(place / "repair", first=len(LIFE))
     folder = Path(job.folder)
     with Ledger(folder) as ledger:
         for deed in LIFE:
@@ -192,16 +147,15 @@ def test_a_power_cut_while_a_damaged_database_is_repaired(place: Path) -> None:
     _damage(folder / "ledger.sqlite", b"decision")
     disk = Disk.holding(Path(job.root))
     expected = {name: value for name, value in _KNOWN[-1].items() if not name.startswith("decision")}
-    ended = run_recorded("live.py", [job])
+    ended = run_recorded("live", [job])
     assert ended[0].status == 0, ended[0].said
-    chance = random.Random(7)
+    chance, image = random.Random(7), Image(place / "repaired")
     for operation in operations(Path(job.log)):
         if operation.kind == "mark":
             continue
         disk.do(operation)
-        shutil.rmtree(place / "out", ignore_errors=True)
-        disk.after_power_cut(chance, place / "out")
-        with Ledger(place / "out" / _RUN) as ledger:
+        image.hold(disk.after_power_cut(chance))
+        with Ledger(place / "repaired" / RUN) as ledger:
             held = state_of(ledger)
             assert {name: value for name, value in held.items() if not name.startswith("note")} == expected
             assert any(name.startswith("note/salvage") for name in held)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from cli_runs import TINY, CliRun, sharpen
+from cli_runs import TINY, CliRun, command_for, sharpen
 from sharpen import Splits, exact, improve, load_model, load_task
 from sharpen.ledger import Ledger
 from sharpen.methods import all_cards, method_names
@@ -110,6 +110,29 @@ def test_show_works_while_the_run_goes_on_and_writes_nothing(cli_run: CliRun, tm
         assert json.loads(said(f"show {tmp_path / 'run'} --json"))["state"] == "running"
     assert json.loads(said(f"show {tmp_path / 'run'} --json"))["state"] == "finished"
     assert {path: path.read_bytes() for path in sorted((tmp_path / "run").rglob("*.parquet"))} == before
+
+
+def test_a_check_names_what_is_damaged_and_the_same_command_writes_the_model_again(cli_run: CliRun, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(cli_run.folder, folder)
+    sound = sharpen(f"show {folder} --check")
+    assert (sound.code, sound.err) == (0, "")
+    assert "0 files are not as they were written" in sound.out
+    (model,) = folder.glob("model-*")
+    (model / "model.safetensors").write_bytes(b"")
+    report = next((folder / "report").iterdir())
+    report.unlink()
+    told = sharpen(f"show {folder} --check --json")
+    assert told.code == 1
+    first, second = json.loads(told.out)["damage"]
+    assert str(report) in first
+    assert str(model / "model.safetensors") in second
+    again = sharpen(command_for(folder))
+    assert again.code == 0
+    assert f"{model}-damaged-1" in "".join(again.err.split())
+    assert sharpen(f"show {folder} --check").code == 0
+    (left,) = folder.glob("model-*-damaged-1")
+    assert (left / "model.safetensors").read_bytes() == b""
 
 
 def test_a_run_of_another_user_s_process_is_running(cli_run: CliRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -159,18 +159,21 @@ def test_the_folder_is_named_by_what_was_asked(tmp_path: Path, monkeypatch: pyte
     assert folder.name.startswith("self_consistency-tiny-")
 
 
-def test_ctrl_c_is_safe_and_the_same_command_goes_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_ctrl_c_and_an_asked_end_are_safe_and_the_same_command_goes_on(
+    number: signal.Signals, code: int, tmp_path: Path
+) -> None:
     command = f"run rft {TINY} {SMALL.replace('--rounds 1', '--rounds 2')} --out {tmp_path / 'run'}"
     program = [sys.executable, "-c", "from sharpen.cli import app; app()", *shlex.split(command)]
-    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a job in the background is born deaf to Ctrl-C
+    heed = functools.partial(signal.signal, number, signal.SIG_DFL)  # a job in the background is born deaf to Ctrl-C
     with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if "sampled" in line:
-                process.send_signal(signal.SIGINT)
+                process.send_signal(number)
                 break
         _, err = process.communicate(timeout=120)
-    assert process.returncode == 130
+    assert process.returncode == code
     assert "the same command goes on" in err
     assert "Traceback" not in err
     tokens = sum(one.tokens for one in Run.open(tmp_path / "run").costs if one.stage == "completions" and one.round == 0)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import re
+import threading
+import time
 
 import pytest
 
 from sharpen.cli.progress import Extent, Progress, extent_of
-from sharpen.cli.watch import watching
+from sharpen.cli.watch import Lines, watching
 from sharpen.events import Event, Observer
 from sharpen.methods.grpo import grpo
 from sharpen.methods.rft import rft
@@ -177,3 +179,33 @@ def test_the_extent_of_a_run_is_known_before_it_starts() -> None:
     assert (many.rounds, many.passes, many.samples) == (2, 7, frozenset({"completions"}))
     assert many.final_reads > 2
     assert extent_of(self_consistency(), task, rounds=5, controls=False).rounds == 0
+
+
+def test_a_silent_stage_says_once_a_minute_what_is_awaited(clock: Clock) -> None:
+    pipe = io.StringIO()
+    lines = Lines(Progress(extent=EXTENT, clock=clock), pipe)
+    lines(Event(kind="stage", stage="verify"))
+    for _ in range(6):
+        clock.now += 30
+        lines.beat()
+    assert pipe.getvalue().splitlines() == [
+        "  waiting for checking answers: nothing new for 1 min 30 s",
+        "  waiting for checking answers: nothing new for 3 min 0 s",
+    ]
+    lines(Event(kind="progress", stage="verify", done=1, total=2))
+    before = pipe.getvalue()
+    clock.now += 59
+    lines.beat()
+    assert pipe.getvalue() == before
+
+
+def test_a_heartbeat_ends_with_the_run(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
+    monkeypatch.setattr("sharpen.cli.watch._EVERY_S", 0.01)
+    pipe = io.StringIO()
+    with watching(EXTENT, quiet=False, file=pipe, clock=clock):
+        clock.now += 1000
+        until = time.monotonic() + 20
+        while not pipe.getvalue() and time.monotonic() < until:
+            time.sleep(0.01)
+    assert "waiting for the start" in pipe.getvalue()
+    assert [thread for thread in threading.enumerate() if thread.name == "heartbeat"] == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ from report_pages import PAYLOADS, poisoned, poisoned_ids, poisoned_value
 from sharpen.cards import Card
 from sharpen.errors import CapacityError, LedgerError, ModelError
 from sharpen.examples import Demonstration, Preference, Rollout, Row
-from sharpen.export import export, training_data
+from sharpen.export import SUMS, damage_in, export, training_data
 from sharpen.protocols import Request, Sampling
 from sharpen.report import findings
 from sharpen.run import Run
@@ -86,6 +87,48 @@ def test_the_export_is_the_promoted_model_and_no_other(exported: Path, runtime: 
     improved = again.load(again.base).generate([Request(prompt=prompt) for prompt in prompts], sampling)
     right = [sum(VERIFIER(p, a) or 0.0 for p, a in zip(prompts, answers, strict=True)) for answers in (base, improved)]
     assert right[1] > right[0] + 10
+
+
+def test_every_file_of_an_export_has_its_checksum_and_a_changed_one_is_named(exported: Path, tmp_path: Path) -> None:
+    done = subprocess.run(["sha256sum", "-c", "--quiet", SUMS], cwd=exported, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+    listed = {line.partition("  ")[2] for line in (exported / SUMS).read_text().splitlines()}
+    found = {path.relative_to(exported).as_posix() for path in exported.rglob("*") if path.is_file()}
+    assert found == listed | {SUMS}
+    copy = tmp_path / "copy"
+    shutil.copytree(exported, copy)
+    (copy / "mine.txt").write_text("a file that was added")
+    assert damage_in(copy) == []
+    content = bytearray((copy / "model.safetensors").read_bytes())
+    content[-1] ^= 1
+    (copy / "model.safetensors").write_bytes(content)
+    (copy / "config.json").unlink()
+    gone, changed = damage_in(copy)
+    assert gone == f"{copy / 'config.json'} cannot be read: No such file or directory"
+    assert changed == f"{copy / 'model.safetensors'} does not match its checksum in SHA256SUMS"
+
+
+def test_an_export_is_on_disk_before_it_has_its_name(
+    tiny_run: Run, runtime: TorchRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    sync, replace = os.fsync, os.replace
+
+    def fsync(descriptor: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        sync(descriptor)
+
+    def named(source: Path, target: Path) -> None:
+        if Path(target) == tmp_path / "model":
+            inside = {str(path) for path in Path(source).rglob("*")}
+            assert inside | {str(source)} <= set(synced)
+            synced.clear()
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", named)
+    export(tiny_run, runtime, tmp_path / "model")
+    assert synced == [str(tmp_path)]
 
 
 def test_the_model_card_holds_the_runs_figures(tiny_run: Run, exported: Path) -> None:

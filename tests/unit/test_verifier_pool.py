@@ -205,6 +205,29 @@ def test_nothing_is_left_after_closing(unruly, tmp_path):
     pool.close()
 
 
+def slow(prompt, completion):
+    time.sleep(0.4)
+    return completion.text == "right"
+
+
+def test_being_stopped_with_all_workers_and_going_on_is_no_timeout():
+    """As `docker pause` and a debugger do it; the stop is longer than any limit."""
+    with VerifierPool(local(slow), num_workers=2, timeout_s=1.0) as pool:
+        pool.verify([pair("right")] * 2)
+        others = [worker._process.pid for worker in pool._workers]
+        stopped = [os.getpid(), *others]
+        child = os.fork()
+        if not child:
+            time.sleep(0.5)
+            for number, pause in ((signal.SIGSTOP, 5), (signal.SIGCONT, 0)):
+                for process in stopped:
+                    os.kill(process, number)
+                time.sleep(pause)
+            os._exit(0)
+        assert [verdict.score for verdict in pool.verify([pair("right")] * 8)] == [1.0] * 8
+        os.waitpid(child, 0)
+
+
 def test_ctrl_c_leaves_a_pool_that_can_be_used(unruly):
     def stop(number, frame):
         raise KeyboardInterrupt

@@ -12,11 +12,22 @@ from sharpen.cli.flags import SettingsCommand, with_settings
 
 
 @app.command("show", epilog="Example: sharpen show runs/quickstart")
-def show_(*, run: RunFolder, json: Json = False) -> None:
+def show_(
+    *,
+    run: RunFolder,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check", help="instead, read every file and compare it with its checksum; exit code 1 where one differs"
+        ),
+    ] = False,
+    json: Json = False,
+) -> None:
     """Tell how a run stands, even while it goes on."""
+    from sharpen.cli.show import check as checked
     from sharpen.cli.show import show
 
-    show(run, as_json=json)
+    (checked if check else show)(run, as_json=json)
 
 
 @app.command("report", epilog="Example: sharpen report runs/quickstart --open")

@@ -1,10 +1,14 @@
-"""How the program ends: every error as one sentence and an exit code; Ctrl-C is safe and says so."""
+"""How the program ends: every error as one sentence and an exit code; Ctrl-C and SIGTERM are safe and say so."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import signal
 import sys
 import textwrap
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import typer
@@ -15,7 +19,18 @@ from sharpen.errors import SharpenError
 __all__ = ["FINE", "INTERRUPTED", "MISTAKE", "WORLD", "Program", "sentence"]
 
 FINE, WORLD, MISTAKE, INTERRUPTED = 0, 1, 2, 130
-"""Exit codes: all is well; the world was not as needed; the command was wrong; Ctrl-C."""
+"""Exit codes: all is well; the world was not as needed; the command was wrong; Ctrl-C. Other signals that end it: 128 + their number."""
+
+_ENDING = (signal.SIGTERM, signal.SIGHUP)  # a service manager's or a container's end, and a closed terminal's
+
+
+class _Ended(KeyboardInterrupt):
+    """The system asks the program to end; `number` is the signal's."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
 
 _USAGE = typer.BadParameter.__mro__[1]  # typer's usage error, which it does not export
 
@@ -31,10 +46,12 @@ class Program(TyperGroup):
     def invoke(self, ctx: Any) -> Any:  # Any: as above
         """Run the command; an error becomes a sentence on stderr and an exit code."""
         try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt:
-            print("\nstopped; nothing that was finished is lost: the same command goes on", file=sys.stderr)
-            raise typer.Exit(INTERRUPTED) from None
+            with _heeding_signals():
+                return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            with contextlib.suppress(OSError):  # the terminal may be gone
+                print("\nstopped; nothing that was finished is lost: the same command goes on", file=sys.stderr, flush=True)
+            raise typer.Exit(128 + error.number if isinstance(error, _Ended) else INTERRUPTED) from None
         except (typer.Exit, typer.Abort):
             raise
         except Exception as error:  # the boundary to people
@@ -43,6 +60,26 @@ class Program(TyperGroup):
             message, code = sentence(error)
             _tell(f"sharpen: {message}")
             raise typer.Exit(code) from None
+
+
+@contextlib.contextmanager
+def _heeding_signals() -> Iterator[None]:
+    """Let what asks the program to end unwind it as Ctrl-C does: workers are ended, the database is closed."""
+
+    def end(number: int, frame: object) -> None:
+        raise _Ended(number)
+
+    here = threading.current_thread() is threading.main_thread()
+    heeded = [
+        number for number in _ENDING if here and signal.getsignal(number) is signal.SIG_DFL
+    ]  # else ignored on purpose (nohup)
+    for number in heeded:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in heeded:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def sentence(error: Exception) -> tuple[str, int]:

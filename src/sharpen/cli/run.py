@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,7 +18,7 @@ from sharpen.cli.settings import read_settings
 from sharpen.cli.watch import watching
 from sharpen.errors import LedgerError
 from sharpen.events import silent
-from sharpen.export import export
+from sharpen.export import damage_in, export
 from sharpen.record import run_facts, run_key
 from sharpen.report import findings, write_report
 from sharpen.roles import guest_capabilities, guest_ids
@@ -113,11 +114,20 @@ def check_room(built: Built) -> str | None:
 
 
 def _model(finished: Run, built: Built) -> Mapping[str, str]:
-    """Where the improved model and its training data lie; they are written once for each model that a run ends with."""
+    """Where the improved model and its training data lie; they are written once for each model that a run ends with.
+
+    A folder in which a file is not as it was written is set aside, whatever a person may have put there, and written anew.
+    """
     best = finished.best_id
     if best == finished.base:
         return {}
     place = finished.folder / f"model-{best[:8]}"
+    if place.exists() and (damage := damage_in(place)):
+        aside = next(
+            path for number in itertools.count(1) if not (path := place.with_name(f"{place.name}-damaged-{number}")).exists()
+        )
+        place.rename(aside)
+        _aside(f"{damage[0]}: the folder is now {aside}, and is written again")
     if not place.exists():
         export(finished, built.runtime, place)
     return {"improved model": str(place), "training data": str(place / "data")}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from sharpen.events import Event, Observer, silent
 __all__ = ["Lines", "Panel", "happened", "watching"]
 
 _EVERY_S = 30.0  # between two lines of one long stage
+_SILENT_S = 60.0  # without an event, after which a pipe is told what is awaited
 
 
 @contextlib.contextmanager
@@ -45,7 +47,27 @@ def watching(
 
             yield observe
     else:
-        yield Lines(progress, file)
+        lines = Lines(progress, file)
+        with _beating(lines.beat):
+            yield lines
+
+
+@contextlib.contextmanager
+def _beating(beat: Callable[[], None]) -> Iterator[None]:
+    """Call `beat` now and then, beside what goes on."""
+    ended = threading.Event()
+
+    def go_on() -> None:
+        while not ended.wait(_EVERY_S):
+            beat()
+
+    thread = threading.Thread(target=go_on, name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def happened(event: Event, progress: Progress) -> Iterator[str]:
@@ -61,22 +83,33 @@ def happened(event: Event, progress: Progress) -> Iterator[str]:
 
 @dataclass
 class Lines:
-    """Prints what happens as lines within 100 columns; a long stage says where it is every half minute."""
+    """Prints what happens as lines within 100 columns; a long stage says where it is every half minute, a silent one that it lasts."""
 
     progress: Progress
     file: TextIO
     _told: float = field(init=False)
+    _heard: float = field(init=False)
 
     def __post_init__(self) -> None:
-        self._told = self.progress.clock()
+        self._told = self._heard = self.progress.clock()
 
     def __call__(self, event: Event) -> None:
         """Take an event in, and print what it says."""
         self.progress.update(event)
+        self._heard = self.progress.clock()
         for line in (*happened(event, self.progress), *self._moved(event)):
-            say(line, file=self.file)
-            self.file.flush()
-            self._told = self.progress.clock()
+            self._say(line)
+
+    def beat(self) -> None:
+        """Say what is awaited, where nothing was heard or said for a minute: a verifier that takes long, a server that is slow."""
+        now, progress = self.progress.clock(), self.progress
+        if now - max(self._heard, self._told) > _SILENT_S:
+            self._say(f"  waiting for {in_words(progress.stage) or 'the start'}: nothing new for {duration(now - self._heard)}")
+
+    def _say(self, line: str) -> None:
+        say(line, file=self.file)
+        self.file.flush()
+        self._told = self.progress.clock()
 
     def _moved(self, event: Event) -> Iterator[str]:
         progress = self.progress

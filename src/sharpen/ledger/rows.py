@@ -22,6 +22,7 @@ from sharpen.errors import LedgerError
 from sharpen.ledger import database
 from sharpen.ledger.database import DATABASE, SCHEMA, DamagedDatabaseError
 from sharpen.ledger.files import world_errors
+from sharpen.ledger.seal import SEAL, Seal, read_seal
 
 __all__ = ["GENESIS", "HEAD", "INSERT", "SELECT", "Entry", "Rows", "chained", "proves", "read_head", "read_rows"]
 
@@ -73,11 +74,11 @@ class Rows:
             LedgerError: it was written by a newer version, or cannot be written.
             CapacityError: the disk is full.
         """
-        head = read_head(folder)
+        head, seal = read_head(folder), read_seal(folder)
         self._folder = folder
         self._connection = database.writing(folder, head.schema if head else None)
         try:
-            self.entries, self._chain = read_rows(self._connection, folder, head)
+            self.entries, self._chain = read_rows(self._connection, folder, head, seal)
             self._sequence = len(self.entries)
             self._identity = _identity(folder)
             with world_errors(folder / HEAD):
@@ -106,6 +107,11 @@ class Rows:
         self._chain, self._sequence = chain, sequence
         return Entry(sequence=sequence, kind=kind, key=key, value=json.loads(text), path=path, sha256=sha256, at=at)
 
+    @property
+    def end(self) -> Seal:
+        """The newest row."""
+        return Seal(count=self._sequence, link=self._chain)
+
     def check_place(self) -> None:
         """Make sure that the database is where it was opened.
 
@@ -121,24 +127,27 @@ class Rows:
         os.close(self._head)
 
 
-def read_rows(connection: sqlite3.Connection, folder: Path, head: Head | None) -> tuple[list[Entry], str]:
+def read_rows(connection: sqlite3.Connection, folder: Path, head: Head | None, seal: Seal | None) -> tuple[list[Entry], str]:
     """All rows, oldest first, and the chain's end.
 
     Raises:
-        DamagedDatabaseError: a row does not follow from the one before it, or rows are missing.
+        DamagedDatabaseError: a row does not follow from the one before it, rows are missing, or are not those that were sealed.
     """
     entries: list[Entry] = []
-    chain = GENESIS
+    chain, sealed = GENESIS, seal is None or not seal.count
     try:
         for row in connection.execute(f"{SELECT} ORDER BY sequence"):
             if row[0] != len(entries) + 1 or not proves(chain, row):
                 raise DamagedDatabaseError(folder, f"row {row[0]} ({row[1]} {row[2]}) does not match the digest chain")
             entries.append(_entry(row))
             chain = row[-1]
+            sealed |= seal == Seal(count=row[0], link=chain)
     except sqlite3.Error as error:
         raise database.told(folder, error) from error
     if head is not None and len(entries) < head.count:
         raise DamagedDatabaseError(folder, f"{head.count} rows were written and {len(entries)} are left")
+    if not sealed:
+        raise DamagedDatabaseError(folder, f"these are not the rows that were sealed in `{SEAL}` when a round ended")
     return entries, chain
 
 

@@ -17,6 +17,7 @@ from sharpen.errors import DamagedError
 from sharpen.ledger import files
 from sharpen.ledger.database import DATABASE, copy_database, create_table, reading
 from sharpen.ledger.rows import GENESIS, HEAD, INSERT, SELECT, Row, chained, proves, read_head
+from sharpen.ledger.seal import SEAL
 
 __all__ = ["finish_salvage", "salvage"]
 
@@ -60,7 +61,7 @@ def finish_salvage(folder: Path) -> None:
     if not (folder / _SALVAGED).exists():
         return
     with files.world_errors(folder):
-        for name in (HEAD, f"{DATABASE}-wal", f"{DATABASE}-shm"):
+        for name in (HEAD, SEAL, f"{DATABASE}-wal", f"{DATABASE}-shm"):
             files.remove(folder / name)
         files.sync(folder)
         files.move(folder / _SALVAGED, folder / DATABASE)

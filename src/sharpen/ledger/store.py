@@ -25,6 +25,7 @@ from sharpen.ledger.lock import locked
 from sharpen.ledger.pieces import Pieces
 from sharpen.ledger.rows import Entry, Rows, read_head, read_rows
 from sharpen.ledger.salvage import finish_salvage, salvage
+from sharpen.ledger.seal import SEAL, read_seal, write_seal
 from sharpen.sequences import Lazy
 
 __all__ = ["Entry", "Ledger"]
@@ -103,6 +104,33 @@ class Ledger:
     def entries(self, kind: str) -> list[Entry]:
         """Standing rows of a kind, oldest first."""
         return [entry for (name, _), entry in self._index.items() if name == kind]
+
+    @property
+    def standing(self) -> Sequence[Entry]:
+        """All standing rows, oldest first."""
+        return sorted(self._index.values(), key=lambda entry: entry.sequence)
+
+    def damage(self) -> list[str]:
+        """What of the seal and of the files that standing rows name is not as it was written, a sentence each; every byte is read."""
+        found = []
+        if (self.folder / SEAL).exists() and read_seal(self.folder) is None:
+            found.append(
+                f"{self.folder / SEAL} does not match its checksum; the rows are whole, and the next round's end seals them again"
+            )
+        for entry in self.standing:
+            if entry.path is None:
+                continue
+            path = self.folder / entry.path
+            if not path.exists():
+                found.append(f"{path} is gone")
+                continue
+            try:
+                digest = files.folder_digest(path) if path.is_dir() else files.file_digest(path)
+            except DamagedError as error:
+                found.append(str(error))
+            else:
+                found += [f"{path} does not match its checksum"] if digest != entry.sha256 else []
+        return found
 
     def put(self, kind: str, key: str, value: Mapping[str, Any], items: Sequence[object] | None = None) -> Entry:
         """Record facts, and values in a Parquet file beside them; durable when this returns.
@@ -241,6 +269,17 @@ class Ledger:
         """Take a row back, and its file with it; what depends on it will be made again."""
         self._append(_WITHDRAWN, f"{entry.kind}:{entry.key}", {"reason": reason}, None, None)
 
+    def seal(self) -> None:
+        """Write down, durably, which rows stand now: if one of them is lost later, or all are replaced, that is found.
+
+        Raises:
+            CapacityError: the disk is full.
+            LedgerError: the disk refuses to write, or refused before.
+        """
+        with self._writing() as rows:
+            if read_seal(self.folder) != rows.end:
+                write_seal(self.folder, rows.end)
+
     def _damaged(self, entry: Entry, what: str) -> DamagedError:
         message = f"{self.folder / str(entry.path)} {what}"
         if self.read_only:
@@ -341,8 +380,8 @@ def _read(folder: Path) -> list[Entry]:
 
 
 def _read_once(folder: Path) -> list[Entry]:
-    head = read_head(folder)  # before the rows, of which a writer may add more meanwhile
+    head, seal = read_head(folder), read_seal(folder)  # before the rows, of which a writer may add more meanwhile
     with reading(folder) as connection:
         if not check_format(connection, folder, head.schema if head else None) and head is None:
             return []  # a writer has only just created it
-        return read_rows(connection, folder, head)[0]
+        return read_rows(connection, folder, head, seal)[0]

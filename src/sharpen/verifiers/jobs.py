@@ -18,6 +18,7 @@ __all__ = ["Job", "Limits"]
 
 _MAX_CHUNK = 64  # pairs a message
 _MAX_CHARACTERS = 1 << 20  # of answers a message, past the first
+_LATE_S = 2.0  # a wait that ends so much later than asked says that this process, or the machine, was stopped meanwhile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +69,7 @@ class Job:
         self._waiting = deque(range(len(pairs)))
         self._suspects: deque[int] = deque()  # failed in a worker that had judged others: to be tried first in a fresh one
         self._num_failures = 0
+        self._forgiving_until = 0.0  # monotonic seconds: who was stopped with us may end of it, which is nobody's fault
 
     def run(self) -> list[Verdict]:
         """All verdicts, in the order of the pairs."""
@@ -123,8 +125,12 @@ class Job:
             poll.register(worker.replies, select.POLLIN)
             if worker.writing:
                 poll.register(worker.requests, select.POLLOUT)
-        patience_s = min(worker.deadline for worker in busy) - time.monotonic()
-        events = {descriptor for descriptor, _ in poll.poll(max(0.0, patience_s) * 1000)}
+        until = min(worker.deadline for worker in busy)
+        events = {descriptor for descriptor, _ in poll.poll(max(0.0, until - time.monotonic()) * 1000)}
+        if (late_s := time.monotonic() - until) > _LATE_S:
+            self._forgiving_until = time.monotonic() + self._limits.timeout_s
+            for worker in busy:
+                worker.deadline += late_s
         for worker in busy:
             if worker.writing and worker.requests in events:
                 worker.flush()
@@ -166,6 +172,9 @@ class Job:
             reason, detail = ended(code), f"the process of the verifier ended ({ended(code)})"
         if not worker.ready:
             raise VerifierError(f"verifier {self._name} cannot be started in a process of its own: {reason}; {detail}")
+        if time.monotonic() < self._forgiving_until:
+            self._waiting.extendleft(reversed(worker.assigned))
+            return
         blamed, *others = worker.assigned
         self._waiting.extendleft(reversed(others))
         if worker.num_verdicts:

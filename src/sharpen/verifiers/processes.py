@@ -176,7 +176,7 @@ def _become(verifier: Verifier, requests: int, replies: int, log: int, limit_s: 
 
     gc.freeze()  # what the parent had open must not be finalised here
     os.setsid()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     os.dup2(log, 2)
     null = os.open(os.devnull, os.O_RDWR)
