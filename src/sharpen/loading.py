@@ -21,7 +21,7 @@ from sharpen.sample import given_answer
 from sharpen.tasks import Task
 from sharpen.types import Message, Prompt, Text
 from sharpen.verifiers import VerifierPool, as_verifier, choice, exact, formula, load_verifier, number, rejected_targets
-from sharpen.verifiers.code import code, suite_of
+from sharpen.verifiers.code import code, need_tests
 
 if TYPE_CHECKING:
     from sharpen.endpoint import Account, ServedModel
@@ -263,23 +263,15 @@ def load_task(
     name = source if isinstance(source, str) else ""
     where: Mapping[str, str] = {}
     made = name == "tiny" or name.startswith("lab:")
+    own = {"columns": columns, "held_out": held_out, "instruction": instruction, "raw": raw or None}
     if name == "tiny":
-        _refuse(
-            "the tiny task", columns=columns, parameters=parameters, held_out=held_out, instruction=instruction, raw=raw or None
-        )
+        _refuse("the tiny task", parameters=parameters, **own)
         task = tiny_task(sizes, check, max_new_tokens)
     elif name.startswith("lab:"):
-        _refuse(
-            "a laboratory task",
-            columns=columns,
-            parameters=parameters,
-            held_out=held_out,
-            instruction=instruction,
-            raw=raw or None,
-        )
+        _refuse("a laboratory task", parameters=parameters, **own)
         task = lab_task(name.removeprefix("lab:"), sizes, check, max_new_tokens)
     elif name.startswith("rg:"):
-        _refuse(f"a generated task ({name})", columns=columns, held_out=held_out, raw=raw or None)
+        _refuse(f"a generated task ({name})", **{**own, "instruction": None})
         task = procedural_task(name, parameters, check, splits=sizes, instruction=instruction, max_new_tokens=limit)
     else:
         if name.isidentifier() and not Path(name).exists():
@@ -322,8 +314,7 @@ def _asked(
     if isinstance(verifier, _COMPARES):
         need_targets(rows)
     if isinstance(verifier, code):
-        for prompt in rows.prompts:
-            suite_of(prompt)  # told before the first token
+        need_tests(rows.prompts)
     return instructed(rows, instruction)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -13,7 +14,7 @@ from sharpen.digest import digest
 from sharpen.errors import DataError
 from sharpen.types import Prompt
 
-__all__ = ["Part", "Suite", "suite_of"]
+__all__ = ["Part", "Suite", "need_tests", "suite_of"]
 
 Part = Literal["all", "visible", "hidden"]
 
@@ -90,6 +91,16 @@ def suite_of(prompt: Prompt) -> Suite:
     if not any(isinstance(node, (ast.Assert, ast.Raise)) for node in ast.walk(found)):
         raise DataError(f"the tests of {where} assert nothing, so every program would pass; add an assert")
     return suite
+
+
+def need_tests(prompts: Iterable[Prompt]) -> None:
+    """Check that every prompt has tests, before a token is spent.
+
+    Raises:
+        DataError: one has none, or such as cannot be read.
+    """
+    for prompt in prompts:
+        suite_of(prompt)
 
 
 def _holder(tests: ast.Module) -> ast.Module | ast.FunctionDef:
