@@ -73,6 +73,12 @@ class BwrapBox:
             return b""
         return data
 
+    def over(self, seconds: float) -> bool:
+        """Whether the program has ended, within so many seconds."""
+        poll = select.poll()
+        poll.register(self._control, select.POLLIN)
+        return bool(poll.poll(seconds * 1000))
+
     def _tell_end(self) -> None:
         with contextlib.suppress(OSError):
             self._control.shutdown(socket.SHUT_WR)  # a message that it no longer reads would cost us its answer
@@ -161,6 +167,11 @@ class BwrapBoxes:
                 os.close(descriptor)
             theirs.close()
         return BwrapBox(stdin, stdout, control, limits)
+
+    @property
+    def launcher(self) -> int | None:
+        """The process that starts boxes, where it has been needed."""
+        return None if self._process is None else self._process.pid
 
     def _send(self, message: bytes, descriptors: list[int]) -> None:
         with self._lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import glob
 import json
 import os
@@ -123,6 +124,7 @@ def reachable_interpreter(uid: int | None) -> Interpreter:
     raise SandboxError(f"no Python that the user of a box can read (tried {', '.join(tried)}); install python3, such as apt install python3")
 
 
+@functools.cache
 def _asked(path: str) -> Interpreter | None:
     try:
         said = subprocess.run([path, "-I", "-S", "-c", _ASK], capture_output=True, env={}, timeout=60, check=True)
