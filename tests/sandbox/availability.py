@@ -22,6 +22,7 @@ AVAILABILITY: list[Abuse] = [
                 time.sleep(0.01)
         """,
         "timeout",
+        "memory",
     ),
     ended(
         4,

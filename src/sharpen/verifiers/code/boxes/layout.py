@@ -27,11 +27,18 @@ _INSTALL = "install bubblewrap 0.8 or newer (Debian, Ubuntu: apt install bubblew
 _ASK = """
 import glob, json, os, sys, sysconfig
 library = os.path.dirname(os.__file__)
+unwanted = ("_curses", "_curses_panel", "_dbm", "_gdbm", "_tkinter", "nis", "readline")
 for path in glob.glob(os.path.join(library, "lib-dynload", "*.so")):
+    name = os.path.basename(path).split(".")[0]
     try:
-        __import__(os.path.basename(path).split(".")[0])
+        name in unwanted or name.startswith(("_test", "xx")) or __import__(name)
     except Exception:
         pass
+try:
+    import ctypes
+    ctypes.CDLL("libgcc_s.so.1")  # glibc loads it when a thread is cancelled
+except OSError:
+    pass
 mapped = {line.split(None, 5)[5].strip() for line in open("/proc/self/maps") if ".so" in line}
 print(json.dumps({"version": sys.version.split()[0], "library": library, "mapped": sorted(mapped)}))
 """
@@ -175,15 +182,21 @@ def _packages(library: str) -> list[str]:
 
 
 def libraries(mapped: tuple[str, ...]) -> list[str]:
-    """Options that bring in the folders of these shared objects, and the loader, by the names under which programs look for them."""
+    """Options that bring in these shared objects and the loader, by the names under which programs look for them."""
     made: list[str] = []
     for top in ("/lib", "/lib64"):
         if os.path.islink(top):
             made += ["--symlink", os.readlink(top), top]
-    folders = sorted({os.path.dirname(path) for path in mapped if os.path.isfile(path)})
-    made += _bound(*(folder for folder in folders if not any(folder.startswith(other + "/") for other in folders)))
+    places = {path: path for path in mapped if os.path.isfile(path)}
     for loader in glob.glob("/lib/ld-*.so.*") + glob.glob("/lib64/ld-*.so.*"):
         name = os.path.join(os.path.realpath(os.path.dirname(loader)), os.path.basename(loader))
-        if os.path.dirname(name) not in folders:
-            made += ["--ro-bind", os.path.realpath(loader), name]
+        places[name] = os.path.realpath(loader)
+    for place, real in sorted(places.items()):
+        made += ["--ro-bind", real, place]
+    for folder in sorted({os.path.dirname(path) for path in places}):  # libbz2.so.1.0 is what programs ask for, and a link
+        with os.scandir(folder) as entries:
+            links = [entry for entry in entries if entry.is_symlink() and entry.path not in places and ".so." in entry.name]
+        for link in sorted(links, key=lambda entry: entry.name):
+            if (real := os.path.realpath(link.path)) in places:
+                made += ["--symlink", real, link.path]
     return made
