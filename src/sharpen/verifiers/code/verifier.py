@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 
+from sharpen.errors import SandboxError
 from sharpen.types import Completion, Prompt, Score
 from sharpen.verifiers.code.answers import program_of
 from sharpen.verifiers.code.boxes import Boxes, Limits, MontyBoxes, Unsupported, boxes
@@ -96,6 +97,8 @@ class code:  # noqa: N801  # written code(...) in recipes, as number(...) is
                 return examine(suite, partial(load, program), seconds=self.seconds)
             except Unsupported as error:
                 unsupported = str(error)
+            except SandboxError as error:
+                return Examination(kind="could not run", text=str(error))
         return Examination(kind="could not run", text=unsupported)
 
     @property
