@@ -8,6 +8,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from sharpen.digest import digest
 from sharpen.identity import code_digest, function_key
@@ -15,6 +16,7 @@ from sharpen.protocols import Verifier
 from sharpen.types import Completion, Prompt, Score
 from sharpen.verifiers.addresses import Address, address_of, parse_address, resolve
 from sharpen.verifiers.choices import choice
+from sharpen.verifiers.code.suites import Part
 from sharpen.verifiers.code.verifier import REFUSAL, code
 from sharpen.verifiers.columns import Form, call_with_columns, form_of, takes_columns
 from sharpen.verifiers.formulas import formula
@@ -97,7 +99,8 @@ def load_verifier(spec: str, *, allow_code_execution: bool = False) -> Verifier:
 
     - `number` (or `number:0.01`, with a tolerance), `choice`, `exact`, `formula`;
     - `pattern:REGEX`;
-    - `code` (or `code:TIER`, in that sandbox alone): programs, run against the prompt's tests;
+    - `code`: programs, run against the prompt's tests; `code:hidden` or `code:visible` by one half of them, `code:bwrap` in that
+      sandbox alone;
     - `module:function` or `path/to/file.py:function`: a function `(prompt, completion) -> float | None` or
       `(completions, **columns) -> list[float | None]`, or an object with such a `__call__`.
 
@@ -126,7 +129,12 @@ def load_verifier(spec: str, *, allow_code_execution: bool = False) -> Verifier:
     if word == "code":
         if not allow_code_execution:
             raise ValueError(REFUSAL)
-        return code(allow_code_execution=True, tiers=(rest,) if rest else ())
+        words = rest.split(",") if rest else []
+        parts = [word for word in words if word in get_args(Part)]
+        if len(parts) > 1:
+            raise ValueError(f"verifier {spec!r} names several parts of the tests; write one of {', '.join(get_args(Part))}")
+        tiers = tuple(word for word in words if word not in parts)
+        return code(allow_code_execution=True, tiers=tiers, tests=parts[0] if parts else "all")  # type: ignore[arg-type]  # a Part
     if word in ("pattern", *plain):
         wanted = "pattern:REGEX" if word == "pattern" else word
         raise ValueError(f"verifier {spec!r} is incomplete or has too much; write {wanted}")

@@ -43,8 +43,9 @@ class Suite:
         called = [node.func.id for node in ast.walk(found) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
         return tuple(dict.fromkeys(name for name in called if name not in bound and not hasattr(builtins, name)))
 
-    def part(self, which: Part) -> Suite:
-        """The tests, or the visible or hidden half of their asserts, drawn by their hash; tests of one assert are in both halves.
+    def part(self, which: Part) -> Suite | None:
+        """The tests, or the visible or hidden half of their asserts, drawn by their hash; tests of one assert are all hidden, and None
+        is visible.
 
         >>> suite = Suite(tests="assert f(1) == 1\\nassert f(2) == 4\\nassert f(3) == 9")
         >>> [len(suite.part(which).tests.splitlines()) for which in ("all", "visible", "hidden")]
@@ -56,7 +57,7 @@ class Suite:
         holder = _holder(found)
         asserts = [node for node in holder.body if isinstance(node, ast.Assert)]
         if len(asserts) < 2:
-            return self
+            return self if which == "hidden" else None
         order = sorted(asserts, key=lambda node: digest("assert", ast.unparse(node)))
         visible = order[: (len(order) + 1) // 2]
         kept = visible if which == "visible" else order[len(visible) :]
