@@ -72,11 +72,16 @@ class code:  # noqa: N801  # written code(...) in recipes, as number(...) is
 
     def verdict(self, prompt: Prompt, completion: Completion) -> Verdict:
         """The score, and why it is not 1: the kind of failure, a colon, and text that can be shown to the model."""
-        found = self.examined(prompt, completion.text)
+        return self.said(self.examined(prompt, completion.text))
+
+    def said(self, found: Examination) -> Verdict:
+        """An examination as a verdict."""
         if found.kind == "pass":
             return Verdict(score=1.0)
         detail = f"{found.kind}: {found.text}"
-        return Verdict(score=None, reason=found.kind, detail=detail) if found.kind == "could not run" else Verdict(score=0.0, detail=detail)
+        if found.kind == "could not run":
+            return Verdict(score=None, reason=found.kind, detail=detail)
+        return Verdict(score=0.0, detail=detail)
 
     def examined(self, prompt: Prompt, text: str) -> Examination:
         """The examination of an answer.
