@@ -81,6 +81,10 @@ class Raised(Exception):  # the program's own doing, not an error of ours
         self.text = text
 
 
+class _BrokenError(BoxClosed):
+    """The interpreter's process ended by itself."""
+
+
 class Unsupported(Exception):  # the program may well be right
     """The program uses what this interpreter lacks, so that it says nothing about the program: use another tier."""
 
@@ -144,7 +148,7 @@ class MontyBox:
             if error.timed_out:
                 raise self._out_of_time() from None
             self._end("killed", "the interpreter broke")
-            raise BoxClosed("the interpreter broke") from None
+            raise _BrokenError("the interpreter broke") from None
         except MontyError as error:
             raise self._told(error, len(printed.output)) from None
         self._left -= len(printed.output.encode())
@@ -281,6 +285,12 @@ class MontyBoxes:
             BoxClosed: it broke another limit, or its interpreter.
             SandboxError: no worker could be started.
         """
+        try:
+            return self._opened(program, limits)
+        except _BrokenError:  # it may have been the worker's fault: it is the program's where a fresh one breaks too
+            return self._opened(program, limits)
+
+    def _opened(self, program: str, limits: Limits) -> MontyBox:
         box = MontyBox(self._checked_out(limits), limits)
         try:
             box.feed(program)
