@@ -23,7 +23,7 @@ from sharpen.verifiers.code.boxes import BoxClosed, Ending, Limits
 from sharpen.verifiers.code.boxes.bwrap import BwrapBoxes
 
 BENIGN = Limits(cpu_seconds=20, wall_seconds=90.0)
-TIGHT = Limits(cpu_seconds=1, wall_seconds=6.0, memory_bytes=256 << 20, file_bytes=4 << 20, output_bytes=64 << 10)
+TIGHT = Limits(cpu_seconds=1, wall_seconds=20.0, memory_bytes=256 << 20, file_bytes=4 << 20, output_bytes=64 << 10)
 SLACK_S = 20.0  # for a machine that is busy with other tests; idle, an end is told within 0.1 s
 SLACK_BYTES = 160 << 20  # what four processes can take between two looks
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
 from tests.sandbox.abuse import Abuse, Host, faults, host
 from tests.sandbox.availability import AVAILABILITY
 from tests.sandbox.lifetime import LIFETIME
+from tests.sandbox.made import made
 from tests.sandbox.reach import REACH
 
-from sharpen.errors import SandboxError
-from sharpen.verifiers.code.boxes import boxes
 from sharpen.verifiers.code.boxes.bwrap import BwrapBoxes
 
 PROGRAMS = sorted([*AVAILABILITY, *LIFETIME, *REACH], key=lambda abuse: abuse.number)
@@ -26,14 +24,7 @@ def attacked() -> Iterator[Host]:
 
 @pytest.fixture(scope="module", params=["bwrap", "warm"])
 def tier(request: pytest.FixtureRequest, attacked: Host) -> Iterator[BwrapBoxes]:
-    try:
-        made = boxes(request.param)
-    except SandboxError as error:
-        if os.environ.get("SHARPEN_REQUIRE_SANDBOX"):
-            raise
-        pytest.skip(f"no sandbox here: {error}")
-    yield made
-    made.close()
+    yield from made(request.param)
 
 
 @pytest.mark.parametrize("abuse", PROGRAMS, ids=lambda abuse: f"{abuse.number:02d} {abuse.name}")

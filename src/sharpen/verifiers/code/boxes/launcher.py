@@ -341,12 +341,13 @@ def _bubblewrap(path: str, arguments: int) -> list[str]:
     return [path, "--args", str(arguments), "--"]
 
 
-def _become(command: list[str], says: int, kept: list[int]) -> None:
-    """The forked child becomes bubblewrap, with an environment in which there is nothing to find."""
+def _become(command: list[str], says: int | None, kept: list[int]) -> None:
+    """This process becomes bubblewrap, with an environment in which there is nothing to find; it keeps its pipes or says something."""
     try:
-        null = os.open(os.devnull, os.O_RDWR)
-        for target, descriptor in enumerate((null, null, says)):
-            os.dup2(descriptor, target)
+        if says is not None:
+            null = os.open(os.devnull, os.O_RDWR)
+            for target, descriptor in enumerate((null, null, says)):
+                os.dup2(descriptor, target)
         for descriptor in kept:
             os.set_inheritable(descriptor, True)
         with open("/proc/self/oom_score_adj", "w") as file:
@@ -429,8 +430,44 @@ def _drop(uid: int) -> None:
         raise PermissionError(f"still root after changing to user {uid}")
 
 
+def become(path: str) -> None:
+    """Start one box whose pipes are those that this process was given, and stay until it or whoever started this has ended."""
+    with open(path, "rb") as file:
+        order = json.load(file)
+    os.closerange(3, 1 << 16)  # whatever else of our starter's was open
+    kept = [_pipe_with(base64.b64decode(order["filter"]))]
+    options = [*order["options"], "--seccomp", str(kept[0])]
+    if order["copied"] is not None:
+        kept.append(os.open(order["copied"], os.O_RDONLY))
+        options += ["--perms", "0555", "--file", str(kept[1]), "/worker"]
+    arguments = _pipe_with("".join(part + "\0" for part in [*options, "--remount-ro", "/"]).encode())
+    if order["uid"] is not None:
+        _drop(order["uid"])
+        ctypes.CDLL(None).prctl(_DUMPABLE, 1, 0, 0, 0)
+    resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
+    for kind, amount in ((resource.RLIMIT_AS, order["memory"]), (resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_NOFILE, 64)):
+        resource.setrlimit(kind, (amount, amount))
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 2)
+    parent = os.getppid()
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+    box = os.fork()
+    if not box:  # bubblewrap ends with its parent's thread, which must be one that stays
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+        _become([*_bubblewrap(order["bwrap"], arguments), "/worker", "subprocess"], None, [arguments, *kept])
+    for descriptor in (0, 1):
+        os.dup2(null, descriptor)
+    while not _is_over(box):
+        signal.sigtimedwait({signal.SIGCHLD}, 0.5)
+        if os.getppid() != parent:
+            _signal(box)
+
+
 def main() -> None:
     """Take orders and serve."""
+    if sys.argv[1] == "become":
+        become(sys.argv[2])
+        return
     channel = socket.socket(fileno=int(sys.argv[1]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if resource.getrlimit(resource.RLIMIT_CORE)[1]:

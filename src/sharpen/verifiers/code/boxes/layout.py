@@ -18,7 +18,7 @@ from pathlib import Path
 
 from sharpen.errors import SandboxError
 
-__all__ = ["Interpreter", "box_uid", "bwrap_path", "libraries", "options", "reachable", "reachable_interpreter"]
+__all__ = ["Interpreter", "box_uid", "bwrap_path", "libraries", "options", "reachable", "reachable_interpreter", "worker_options"]
 
 _UIDS = range(60700, 60720)  # neither people's nor systemd's (https://systemd.io/UIDS-GIDS)
 _INSTALL = "install bubblewrap 0.8 or newer (Debian, Ubuntu: apt install bubblewrap)"
@@ -161,6 +161,22 @@ def options(interpreter: Interpreter) -> list[str]:
         *(part for name in ("null", "random", "urandom") for part in ("--dev-bind", f"/dev/{name}", f"/dev/{name}")),
         *("--size", "SIZE", "--tmpfs", "/dev/shm", "--size", "SIZE", "--tmpfs", "/tmp"),
         *("--remount-ro", "/dev", "--chdir", "/tmp"),
+    ]
+
+
+def worker_options(binary: str, *, copied: bool) -> list[str]:
+    """The options for a box that holds one program and what it is linked with; it is /worker, and nothing can be written.
+
+    Args:
+        copied: the program is not bound, since the user of boxes cannot reach it, but put there.
+    """
+    linked = subprocess.run(["ldd", binary], capture_output=True, text=True, env={"PATH": "/usr/bin:/bin"}, check=False).stdout
+    mapped = [word for line in linked.splitlines() for word in line.split() if word.startswith("/")]
+    return [
+        *_bare(),
+        *libraries(tuple(map(os.path.realpath, mapped))),
+        *(() if copied else ("--ro-bind", binary, "/worker")),
+        *("--chdir", "/"),
     ]
 
 

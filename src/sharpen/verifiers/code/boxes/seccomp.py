@@ -29,19 +29,24 @@ _X32 = 0x40000000  # numbers of the x32 ABI start here
 
 # <linux/sched.h>: CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET
 _NAMESPACES = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000
+_CLONE_THREAD = 0x00010000
+_PROCESSES = ("fork", "vfork")
 _MAP_SHARED, _MAP_ANONYMOUS = 0x01, 0x20
 _IOCTLS = (0x5401, 0x540F, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)  # TCGETS TIOCGPGRP TIOCGWINSZ FIONREAD FIONBIO FIONCLEX FIOCLEX
 _ADVICE = (12, 20, 21)  # MADV_MERGEABLE, MADV_COLD, MADV_PAGEOUT: out of sight of a count of resident memory
 _PR_SET_DUMPABLE = 4
-_PRCTLS = (1, 3, 15, 16, 23, 0x53564D41)  # PDEATHSIG, GET_DUMPABLE, SET_NAME, GET_NAME, CAPBSET_READ, SET_VMA
+_PRCTLS = (1, 3, 15, 16, 23, 39, 0x53564D41)  # PDEATHSIG, GET_DUMPABLE, SET_NAME, GET_NAME, CAPBSET_READ, GET_NO_NEW_PRIVS, SET_VMA
 _RLIMIT_CORE = 4
 _AF_UNIX = 1
 
 _Instruction = tuple[int, int, int, int]  # code, jump if true, jump if false, operand
 
 
-def seccomp_filter(machine: str | None = None) -> bytes:
+def seccomp_filter(machine: str | None = None, *, threads_only: bool = False) -> bytes:
     """The filter as the kernel takes it (`struct sock_filter` one after the other), for this machine or the named one.
+
+    Args:
+        threads_only: new processes are refused as well; for one program that needs none.
 
     Raises:
         SandboxError: there is no table of system calls for such a machine.
@@ -61,9 +66,11 @@ def seccomp_filter(machine: str | None = None) -> bytes:
         (_RETURN, 0, 0, _KILL),
     ]
     rules = _conditions()
+    if threads_only:
+        rules["clone"] = [_argument(0), (_AND, 0, 0, _NAMESPACES | _CLONE_THREAD), (_EQUAL, 1, 0, _CLONE_THREAD), *_either()]
     for name, number in CONDITIONAL[machine].items():
         program += _when(number, rules[name])
-    for number in sorted(ALLOWED[machine].values()):
+    for number in sorted(number for name, number in ALLOWED[machine].items() if not threads_only or name not in _PROCESSES):
         program += _when(number, [_verdict(_ALLOW)])
     program.append(_verdict(_ERRNO | errno.ENOSYS))
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
@@ -83,8 +90,13 @@ def _argument(index: int) -> _Instruction:
     return (_LOAD, 0, 0, _ARGUMENTS + 8 * index)
 
 
+def _either() -> tuple[_Instruction, _Instruction]:
+    """To be jumped into: refuse, or allow."""
+    return _verdict(_ERRNO | errno.EPERM), _verdict(_ALLOW)
+
+
 def _conditions() -> dict[str, list[_Instruction]]:
-    refuse, allow = _verdict(_ERRNO | errno.EPERM), _verdict(_ALLOW)
+    refuse, allow = _either()
     return {
         "clone": [_argument(0), (_AND, 0, 0, _NAMESPACES), (_EQUAL, 1, 0, 0), refuse, allow],
         "ioctl": [_argument(1), *_one_of(_IOCTLS, allow), _verdict(_ERRNO | errno.ENOTTY)],
