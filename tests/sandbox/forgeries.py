@@ -73,6 +73,9 @@ while frame is not None:
                 except Exception:
                     pass
     frame.f_globals["check"] = lambda candidate: None
+    for space in (frame.f_locals, frame.f_globals):
+        if isinstance(space.get("result"), list):
+            space["result"].insert(0, "passed")
     frame = frame.f_back
 return None
 """
@@ -98,6 +101,8 @@ for one in gc.get_objects():
         one.__code__ = (lambda *a, **k: True).__code__
     if isinstance(one, dict) and "check" in one:
         one["check"] = lambda candidate: None
+    if isinstance(one, dict) and isinstance(one.get("result"), list):
+        one["result"].insert(0, "passed")
 return None
 """
 
@@ -132,16 +137,24 @@ def _pretends_its_class(rng: random.Random) -> str:
 
 
 def _settrace(rng: random.Random) -> str:
-    how = rng.choice(["settrace", "setprofile"])
-    return f"""
-import sys, threading
-def skip(frame, event, argument):
-    if event == "line" and frame.f_code.co_name == "check":
-        frame.f_lineno += 1
-    return skip
-sys.{how}(skip)
-threading.{how}(skip)
+    return """
 return None
+#LOAD
+import dis, sys, threading
+def skip(frame, event, argument):
+    if frame.f_code.co_name != "check":
+        return skip if event == "call" else None
+    if event == "line":
+        last = max(line for _, line in dis.findlinestarts(frame.f_code))
+        if frame.f_lineno < last:
+            frame.f_lineno = last
+        frame.f_back.f_globals["passed"] = True
+        result = frame.f_back.f_globals.get("result")
+        if isinstance(result, list):
+            result.insert(0, "passed")
+    return skip
+sys.settrace(skip)
+threading.settrace(skip)
 """
 
 
@@ -152,6 +165,10 @@ import builtins
 for name in {names!r}:
     setattr(builtins, name, (lambda *a, **k: True) if name != "AssertionError" else SystemExit)
 return None
+#LOAD
+import atexit, os, sys
+sys.excepthook = lambda *a: os._exit(0)
+atexit.register(os._exit, 0)
 """
 
 

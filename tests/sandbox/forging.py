@@ -1,6 +1,7 @@
 """Attempts to forge a verdict, counted: `python -m tests.sandbox.forging 10000 [TIER]`.
 
-Every attempt has its controls in the same call: the right program must pass and the empty one must fail, in the same kind of box. A trick
+Every attempt has its control in the same call: the right program must pass in the same kind of box, and once a problem the empty one must
+fail. A trick
 is also tried on a grader that runs program and tests in one process: there it must work, or it is none.
 """
 
@@ -27,7 +28,19 @@ __all__ = ["Tally", "forge", "naive", "problems"]
 Examine = Callable[[Suite, str], Examination]
 
 _TWICE = ("66 right once", "66 wrong once")  # a program that is right in the one call that there is, is right
-_NAIVE_S = 10.0
+_NAIVE_S = 5.0
+_NAIVE = """
+import sys
+result = []
+try:
+    exec(sys.argv[1], {"result": result})
+    result.append("passed")
+except BaseException as error:
+    if isinstance(error, SystemExit):
+        raise
+    result.append("failed")
+sys.exit(result[0] != "passed")
+"""
 
 
 @dataclass(kw_only=True)
@@ -66,13 +79,15 @@ def forge(
     Raises:
         AssertionError: a control failed, so that nothing follows from the attempts.
     """
-    found = {name: Tally() for name in FORGERIES}
+    found, refused = {name: Tally() for name in FORGERIES}, set[str]()
     for name, problem, rng in _attempts(given, num_attempts, seed):
         suite = Suite(tests=problem.test, setup=problem.context, entry_point=problem.entry_point)
         right = examine(suite, problem.canonical)
         assert right.kind == "pass", f"{problem.id}: the right program does not pass: {right}"
-        empty = examine(suite, f"{problem.context}    pass\n")
-        assert empty.kind == "fail", f"{problem.id}: the empty program does not fail: {empty}"
+        if problem.id not in refused:
+            empty = examine(suite, f"{problem.context}    pass\n")
+            assert empty.kind == "fail", f"{problem.id}: the empty program does not fail: {empty}"
+            refused.add(problem.id)
         if name in _TWICE and right.num_calls < 3:
             continue
         program = forged_program(name, problem, rng)
@@ -89,12 +104,11 @@ def forge(
 
 
 def naive(problem: Problem, program: str) -> bool:
-    """Whether a grader that runs program and tests in one process, and believes its exit code, takes the program for right."""
+    """Whether a grader that runs program and tests in one process, as the well-known ones do, takes the program for right."""
     text = f"{program}\n{problem.test}\ncheck({problem.entry_point})\n"
+    command = [sys.executable, "-I", "-c", _NAIVE, text]
     try:
-        done = subprocess.run(
-            [sys.executable, "-I", "-c", text], capture_output=True, timeout=_NAIVE_S, check=False, stdin=subprocess.DEVNULL
-        )
+        done = subprocess.run(command, capture_output=True, timeout=_NAIVE_S, check=False, stdin=subprocess.DEVNULL)
     except subprocess.TimeoutExpired:
         return False
     return done.returncode == 0

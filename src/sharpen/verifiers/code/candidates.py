@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from sharpen.verifiers.code import program
-from sharpen.verifiers.code.boxes import BoxClosed, Boxes, Ending, Limits, MontyBoxes, Raised, Unsupported
+from sharpen.verifiers.code.boxes import BoxClosed, Boxes, Ending, Limits, MontyBoxes, Raised
+from sharpen.verifiers.code.boxes.monty import Foreign
 from sharpen.verifiers.code.program import RefusedValueError, decode, encode, pack
 
 __all__ = ["BoxedCandidate", "Candidate", "InterpretedCandidate", "Raised", "StoppedError"]
@@ -153,6 +154,8 @@ class InterpretedCandidate:
             encode(value)  # checks it
         try:
             found = self._box.call(name, arguments, keywords)
+            if isinstance(found, Foreign):
+                raise RefusedValueError(f"a value of class {found.kind}; plain values alone cross")
             encode(found)
             return _checked(found)
         except TimeoutError:

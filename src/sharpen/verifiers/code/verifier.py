@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -115,8 +116,11 @@ class code:  # noqa: N801  # written code(...) in recipes, as number(...) is
 
     @cached_property
     def _loaders(self) -> tuple[Callable[[str], Candidate], ...]:
-        """Of each tier, how a program is loaded; the sandboxes live as long as this process."""
-        return tuple(_loader(tier, self.limits) for tier in self.tiers)
+        """Of each tier, how a program is loaded; the sandboxes live as long as this value does."""
+        made = [MontyBoxes() if tier == "monty" else boxes(tier) for tier in self.tiers]
+        for one in made:
+            weakref.finalize(self, one.close)
+        return tuple(partial(_interpreted if isinstance(one, MontyBoxes) else _boxed, one, self.limits) for one in made)
 
 
 def found_tiers() -> tuple[str, ...]:
@@ -132,12 +136,6 @@ def found_tiers() -> tuple[str, ...]:
     except ImportError:
         return (best.name,)
     return ("monty", best.name)
-
-
-def _loader(tier: str, limits: Limits) -> Callable[[str], Candidate]:
-    if tier == "monty":
-        return partial(_interpreted, MontyBoxes(), limits)
-    return partial(_boxed, boxes(tier), limits)
 
 
 def _interpreted(made: MontyBoxes, limits: Limits, program: str) -> Candidate:
