@@ -137,7 +137,7 @@ def main() -> None:
     from sharpen.verifiers.code import code
 
     num_attempts = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
-    made = code(allow_code_execution=True, tiers=tuple(sys.argv[2:]))
+    made = code(allow_code_execution=True, tiers=tuple(sys.argv[2:]) or ("warm",), seconds=2.0)
     print(f"{made!r}")
     start = time.monotonic()
     found = forge(made.tried, problems(), num_attempts, num_naive=5)

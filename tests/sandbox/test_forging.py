@@ -70,10 +70,10 @@ def test_no_trick_forges_a_verdict(judge: code) -> None:
 
 def test_the_tricks_are_tricks() -> None:
     """In one process with the tests they work, so that their failing here says something."""
-    fooled = [name for name in IN_ONE_PROCESS if naive(TRIANGLE, forged_program(name, TRIANGLE, random.Random(name)))]
+    fooled = [name for name in IN_ONE_PROCESS if naive(VOWELS, forged_program(name, VOWELS, random.Random(name)))]
     assert fooled == list(IN_ONE_PROCESS)
-    assert not naive(TRIANGLE, "def triangle(n):\n    return None\n")
-    assert naive(TRIANGLE, TRIANGLE.canonical)
+    assert not naive(VOWELS, "def vowels(text):\n    return None\n")
+    assert naive(VOWELS, VOWELS.canonical)
 
 
 def test_tiers_agree(judge: code) -> None:
