@@ -17,7 +17,7 @@ from sharpen.sample.debugged import debugged
 from sharpen.tasks import Task
 from sharpen.types import Completion, Prompt, Score, user
 from sharpen.verifiers import exact
-from sharpen.verifiers.code import code
+from sharpen.verifiers.code import code, learnt_by, suite_of
 from sharpen.verifiers.verdicts import Verdict
 
 NUM_PROMPTS = 500
@@ -110,7 +110,9 @@ def test_programs_are_shown_the_visible_tests_and_scored_by_the_others() -> None
         said.extend(before[-1:])
         return "```python\ndef f(x):\n    return x * x\n```" if before else "```python\ndef f(x):\n    return 2 * x\n```"
 
-    [group] = answered(self_debug(scored).answer, Authored(write), [prompt], max_new_tokens=99)
+    shown = learnt_by(scored)
+    assert shown is not None
+    [group] = answered(self_debug(shown).answer, Authored(write), [prompt], max_new_tokens=99)
     [told] = said
     lines = {line for line in tests.splitlines() if "assert" in line and line.strip() in told}
     hidden_lines = {f"    {line}" for line in scored_lines(prompt)}
@@ -118,13 +120,12 @@ def test_programs_are_shown_the_visible_tests_and_scored_by_the_others() -> None
     assert lines.isdisjoint(hidden_lines)
     assert "returned" in told
     assert scored(prompt, group.completions[0]) == 1.0
-    with pytest.raises(ValueError, match=r"--verifier code:hidden"):
-        self_debug(dataclasses.replace(scored, tests="all"))
+    for tests in ("all", "hidden"):
+        with pytest.raises(ValueError, match=r"--verifier code:hidden"):
+            self_debug(dataclasses.replace(scored, tests=tests))  # type: ignore[arg-type]  # a part
 
 
 def scored_lines(prompt: Prompt) -> list[str]:
-    from sharpen.verifiers.code import suite_of
-
     suite = suite_of(prompt).part("hidden")
     assert suite is not None
     return [line.strip() for line in suite.tests.splitlines() if "assert" in line]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from sharpen.cards import Card
 from sharpen.parts import Recipe, chain
 from sharpen.protocols import Verifier
@@ -38,21 +36,19 @@ def self_debug(verifier: Verifier, *, num_turns: int = 10, temperature: float = 
     """The last answer after up to `num_turns` corrections.
 
     Args:
-        verifier: the task's, `code:hidden`, of whose prompts the visible tests are shown; or, from Python, any other one that does not
-            score the answers.
+        verifier: what a model is told by, and answers are not scored by. Of a task with `--verifier code:hidden` that is the visible
+            half of the tests.
         num_turns: corrections at most.
         temperature: of answers and corrections.
 
     Raises:
-        ValueError: the verifier is `code` and scores by tests that would be shown.
+        ValueError: the verifier is `code`, and would show tests that score.
     """
-    if isinstance(verifier, code):
-        if verifier.tests != "hidden":
-            raise ValueError(
-                f"self_debug shows the visible tests, and {verifier!r} scores by {verifier.tests} of them; score by the others: "
-                "--verifier code:hidden"
-            )
-        verifier = dataclasses.replace(verifier, tests="visible")
+    if isinstance(verifier, code) and verifier.tests != "visible":
+        raise ValueError(
+            f"self_debug shows a model the tests that it fails, and {verifier!r} would show {verifier.tests} of them; score by the hidden "
+            "half: --verifier code:hidden"
+        )
     answer = chain(
         completions(1, temperature=temperature), debugged(verifier, num_turns, temperature=temperature)
     )

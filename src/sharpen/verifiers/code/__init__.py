@@ -3,6 +3,6 @@
 from sharpen.verifiers.code.answers import code_of, program_of
 from sharpen.verifiers.code.examination import Examination, examine
 from sharpen.verifiers.code.suites import Suite, need_tests, suite_of
-from sharpen.verifiers.code.verifier import code
+from sharpen.verifiers.code.verifier import code, learnt_by
 
-__all__ = ["Examination", "Suite", "code", "code_of", "examine", "need_tests", "program_of", "suite_of"]
+__all__ = ["Examination", "Suite", "code", "code_of", "examine", "learnt_by", "need_tests", "program_of", "suite_of"]

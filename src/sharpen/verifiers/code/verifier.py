@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 
 from sharpen.errors import SandboxError
+from sharpen.protocols import Verifier
 from sharpen.types import Completion, Prompt, Score
 from sharpen.verifiers.code.answers import program_of
 from sharpen.verifiers.code.boxes import Boxes, Limits, MontyBoxes, Unsupported, boxes
@@ -16,7 +18,7 @@ from sharpen.verifiers.code.examination import Examination, examine
 from sharpen.verifiers.code.suites import Part, Suite, suite_of
 from sharpen.verifiers.verdicts import Verdict
 
-__all__ = ["REFUSAL", "code"]
+__all__ = ["REFUSAL", "code", "learnt_by"]
 
 REFUSAL = (
     "the verifier 'code' runs programs that a model wrote, which is off by default; add --allow-code-execution (in Python: "
@@ -37,7 +39,8 @@ class code:  # noqa: N801  # written code(...) in recipes, as number(...) is
         allow_code_execution: must be True, said by the person whose machine it is.
         tiers: kinds of sandbox, tried in this order: the next one runs only what the one before does not support. By default what
             this machine has: `monty` where it is installed, then the best for CPython. They are part of the verifier's identity.
-        tests: which part of the tests counts, `all`, `visible` or `hidden`: asserts are halved by their hash.
+        tests: which part of the tests counts, `all`, `visible` or `hidden`: asserts are halved by their hash. Where a task scores by
+            `hidden`, recipes on the command line learn by `visible` (`learnt_by`).
         seconds: wall-clock seconds for a program with all its calls; also processor seconds for the tests on what it returned.
         memory_mb: MiB for a program.
 
@@ -121,6 +124,17 @@ class code:  # noqa: N801  # written code(...) in recipes, as number(...) is
         for one in made:
             weakref.finalize(self, one.close)
         return tuple(partial(_interpreted if isinstance(one, MontyBoxes) else _boxed, one, self.limits) for one in made)
+
+
+def learnt_by(verifier: Verifier | None) -> Verifier | None:
+    """What a recipe learns by where that verifier scores: the visible tests where the hidden ones score, else the same.
+
+    So a program that was made to pass the tests it is rewarded by is found out by those that it never met, each round (the monitors
+    call them `truth`), at the gate and at the end.
+    """
+    if isinstance(verifier, code) and verifier.tests == "hidden":
+        return dataclasses.replace(verifier, tests="visible")
+    return verifier
 
 
 def found_tiers() -> tuple[str, ...]:
