@@ -60,7 +60,9 @@ def mutants(problem: Problem, count: int, rng: random.Random) -> list[str]:
 def _changeable(node: ast.AST) -> bool:
     if isinstance(node, ast.Constant):
         return type(node.value) is int
-    return isinstance(node, (ast.BinOp, ast.BoolOp)) and type(node.op) in _OTHER or isinstance(node, ast.Compare) and type(node.ops[0]) in _OTHER
+    return (isinstance(node, (ast.BinOp, ast.BoolOp)) and type(node.op) in _OTHER) or (
+        isinstance(node, ast.Compare) and type(node.ops[0]) in _OTHER
+    )
 
 
 def _change(node: ast.AST, rng: random.Random) -> None:
@@ -72,10 +74,13 @@ def _change(node: ast.AST, rng: random.Random) -> None:
         node.op = _OTHER[type(node.op)]()  # type: ignore[assignment]  # as above
 
 
-def agreement(given: Sequence[Problem], tiers: Sequence[str], *, num_mutants: int = 2, seconds: float = 3.0, seed: int = 0) -> Agreement:
+def agreement(
+    given: Sequence[Problem], tiers: Sequence[str], *, num_mutants: int = 2, seconds: float = 3.0, seed: int = 0
+) -> Agreement:
     """What all tiers make of each problem's programs. What `monty` does not support it hands on, as the verifier does."""
     judges = {
-        tier: code(allow_code_execution=True, tiers=(tier, "warm") if tier == "monty" else (tier,), seconds=seconds) for tier in tiers
+        tier: code(allow_code_execution=True, tiers=(tier, "warm") if tier == "monty" else (tier,), seconds=seconds)
+        for tier in tiers
     }
     found = Agreement()
     for problem in given:
@@ -98,7 +103,9 @@ def main() -> None:
     found = agreement(problems()[:count], tiers)
     for (kind, verdict), number in sorted(found.verdicts.items()):
         print(f"{kind:8} {verdict:14} {number:5}")
-    print(f"{sum(found.verdicts.values())} programs in {', '.join(tiers)}: {len(found.differ)} verdicts differ, {time.monotonic() - start:.0f} s")
+    print(
+        f"{sum(found.verdicts.values())} programs in {', '.join(tiers)}: {len(found.differ)} verdicts differ, {time.monotonic() - start:.0f} s"
+    )
     for one in found.differ:
         print(one)
     sys.exit(1 if found.differ else 0)

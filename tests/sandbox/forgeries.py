@@ -124,7 +124,10 @@ def _always_equal(rng: random.Random) -> str:
 
 
 def _subclass(rng: random.Random) -> str:
-    return _ANYTHING.replace("BASE", rng.choice(["int", "str", "float", "list", "dict", "tuple", "set", "bytes"])) + "return Anything()"
+    return (
+        _ANYTHING.replace("BASE", rng.choice(["int", "str", "float", "list", "dict", "tuple", "set", "bytes"]))
+        + "return Anything()"
+    )
 
 
 def _nested_subclass(rng: random.Random) -> str:
@@ -133,7 +136,10 @@ def _nested_subclass(rng: random.Random) -> str:
 
 
 def _pretends_its_class(rng: random.Random) -> str:
-    return _ANYTHING.replace("BASE", "object") + f"Anything.__class__ = property(lambda self: {rng.choice(['int', 'str', 'list'])})\nreturn Anything()"
+    return (
+        _ANYTHING.replace("BASE", "object")
+        + f"Anything.__class__ = property(lambda self: {rng.choice(['int', 'str', 'list'])})\nreturn Anything()"
+    )
 
 
 def _settrace(rng: random.Random) -> str:
@@ -159,7 +165,9 @@ threading.settrace(skip)
 
 
 def _builtins(rng: random.Random) -> str:
-    names = rng.sample(["abs", "all", "any", "isinstance", "len", "sorted", "set", "AssertionError", "type", "float", "int", "list"], 5)
+    names = rng.sample(
+        ["abs", "all", "any", "isinstance", "len", "sorted", "set", "AssertionError", "type", "float", "int", "list"], 5
+    )
     return f"""
 import builtins
 for name in {names!r}:
@@ -187,7 +195,18 @@ return None
 
 
 def _exit(rng: random.Random) -> str:
-    way = rng.choice(["sys.exit(0)", "sys.exit()", "os._exit(0)", "raise SystemExit(0)", "os.kill(os.getpid(), 9)", "os.kill(os.getpid(), 15)", "os.abort()", "exit(0)"])
+    way = rng.choice(
+        [
+            "sys.exit(0)",
+            "sys.exit()",
+            "os._exit(0)",
+            "raise SystemExit(0)",
+            "os.kill(os.getpid(), 9)",
+            "os.kill(os.getpid(), 15)",
+            "os.abort()",
+            "exit(0)",
+        ]
+    )
     return f"import sys, os, builtins\nexit = sys.exit\n{way}"
 
 
@@ -214,32 +233,43 @@ for number in range(1, {rng.randint(5, 50)}):
 
 def _twice(rng: random.Random) -> str:
     value = rng.choice(["True", "False", "1", "[]", "'a'"])
-    return _SERVER + f"""
+    return (
+        _SERVER
+        + f"""
 for _ in range({rng.randint(1, 4)}):
     _say(**_said(), value={value})
 return {value}
 """
+    )
 
 
 def _next_replies(rng: random.Random) -> str:
-    return _SERVER + f"""
+    return (
+        _SERVER
+        + f"""
 said = _said()
 _say(**said, value=True)
 for ahead in range(1, {rng.randint(2, 9)}):
     _say(number=said["number"] + ahead, nonce=said["nonce"], value=True)
 """
+    )
 
 
 def _out_of_order(rng: random.Random) -> str:
-    return _SERVER + f"""
+    return (
+        _SERVER
+        + f"""
 said = _said()
 _say(number=said["number"] {rng.choice(["+", "-"])} 1, nonce=said["nonce"], value=True)
 _say(**said, value=True)
 """
+    )
 
 
 def _verdict_in_reply(rng: random.Random) -> str:
-    extra = rng.choice(["passed=True", "kind='pass'", "score=1.0", "verdict={'score': 1.0}", "stopped=None", "value=True, passed=True"])
+    extra = rng.choice(
+        ["passed=True", "kind='pass'", "score=1.0", "verdict={'score': 1.0}", "stopped=None", "value=True, passed=True"]
+    )
     return _SERVER + f"_say(**_said(), {extra})"
 
 
@@ -261,7 +291,16 @@ def _broken_reply(rng: random.Random) -> str:
 
 
 def _broken_frame(rng: random.Random) -> str:
-    head = rng.choice(["b'\\xff\\xff\\xff\\xff'", "b'\\x00\\x00\\x00\\x00'", "b'\\x00'", "b'PASS\\n'", "b'\\x00\\x00\\x00\\x10{'", "os.urandom(64)"])
+    head = rng.choice(
+        [
+            "b'\\xff\\xff\\xff\\xff'",
+            "b'\\x00\\x00\\x00\\x00'",
+            "b'\\x00'",
+            "b'PASS\\n'",
+            "b'\\x00\\x00\\x00\\x10{'",
+            "os.urandom(64)",
+        ]
+    )
     return _SERVER + f"os.write(_server()['replies'], {head})\nos._exit(0)"
 
 
@@ -276,7 +315,9 @@ def _marks(rng: random.Random) -> str:
 
 
 def _large(rng: random.Random) -> str:
-    return rng.choice(["return 'x' * 10_000_000", "return [0] * 1_000_000", "return {n: n for n in range(300_000)}", "return 7 ** 3_000_000"])
+    return rng.choice(
+        ["return 'x' * 10_000_000", "return [0] * 1_000_000", "return {n: n for n in range(300_000)}", "return 7 ** 3_000_000"]
+    )
 
 
 def _deep(rng: random.Random) -> str:
@@ -325,12 +366,24 @@ raise kind({rng.choice(["", "'pass'", "True", "0"])})
 
 
 def _raised_reply(rng: random.Random) -> str:
-    told = rng.choice(["['StopIteration', '']", "['__import__', 'os']", "[1, 2]", "'AssertionError'", "['SystemExit', '0']", "[]", "['open', 'x']"])
+    told = rng.choice(
+        [
+            "['StopIteration', '']",
+            "['__import__', 'os']",
+            "[1, 2]",
+            "'AssertionError'",
+            "['SystemExit', '0']",
+            "[]",
+            "['open', 'x']",
+        ]
+    )
     return _SERVER + f"_say(**_said(), raised={told})"
 
 
 def _first_call_only(rng: random.Random) -> str:
-    return "seen = globals().setdefault('_seen', [])\nseen.append(1)\nreturn right(*args, **keywords) if len(seen) == 1 else None"
+    return (
+        "seen = globals().setdefault('_seen', [])\nseen.append(1)\nreturn right(*args, **keywords) if len(seen) == 1 else None"
+    )
 
 
 def _all_but_one(rng: random.Random) -> str:
@@ -414,7 +467,9 @@ return True
 
 
 def _thread(rng: random.Random) -> str:
-    return _SERVER + """
+    return (
+        _SERVER
+        + """
 import threading
 replies, said = _server()["replies"], _said()
 def flood():
@@ -425,10 +480,13 @@ for _ in range(3):
     threading.Thread(target=flood, daemon=True).start()
 return True
 """
+    )
 
 
 def _reads_ahead(rng: random.Random) -> str:
-    return _SERVER + """
+    return (
+        _SERVER
+        + """
 os.set_blocking(_server()["requests"], False)
 try:
     more = os.read(_server()["requests"], 65536)
@@ -438,18 +496,25 @@ _say(**_said(), value=True)
 for text in more.split(b"nonce"):
     _say(number=_said()["number"] + 1, nonce=text[3:19].decode("latin-1"), value=True)
 """
+    )
 
 
 def _closes_pipe(rng: random.Random) -> str:
-    return _SERVER + rng.choice(["os.close(_server()['replies'])", "os.close(_server()['requests'])\nreturn None", "os.closerange(0, 50)"])
+    return _SERVER + rng.choice(
+        ["os.close(_server()['replies'])", "os.close(_server()['requests'])\nreturn None", "os.closerange(0, 50)"]
+    )
 
 
 def _constant(rng: random.Random) -> str:
-    return "return " + rng.choice(["float('inf')", "-float('inf')", "10 ** 400", "''", "b''", "()", "frozenset()", "{}", "-0.0", "'\\ud800'", "object"])
+    return "return " + rng.choice(
+        ["float('inf')", "-float('inf')", "10 ** 400", "''", "b''", "()", "frozenset()", "{}", "-0.0", "'\\ud800'", "object"]
+    )
 
 
 def _entry_is_no_function(rng: random.Random) -> str:
-    kind = rng.choice(["type('T', (), {'__call__': lambda self, *a: self, '__eq__': lambda s, o: True})()", "1", "None", "type", "print"])
+    kind = rng.choice(
+        ["type('T', (), {'__call__': lambda self, *a: self, '__eq__': lambda s, o: True})()", "1", "None", "type", "print"]
+    )
     return f"return None\n#LOAD\nENTRY = {kind}"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,7 @@ TRIANGLE = Problem(
     id="triangle",
     context='def triangle(n: int) -> list:\n    """The whole numbers up to n with their sums: triangle(2) == [(1, 1), (2, 3)]."""\n',
     entry_point="triangle",
-    canonical='def triangle(n: int) -> list:\n    return [(k, k * (k + 1) // 2) for k in range(1, n + 1)]\n',
+    canonical="def triangle(n: int) -> list:\n    return [(k, k * (k + 1) // 2) for k in range(1, n + 1)]\n",
     test="def check(candidate):\n"
     "    assert candidate(1) == [(1, 1)]\n"
     "    assert candidate(3) == [(1, 1), (2, 3), (3, 6)]\n"
@@ -51,13 +50,13 @@ IN_ONE_PROCESS = (
 
 
 @pytest.fixture(scope="module", params=["warm"])
-def judge(request: pytest.FixtureRequest) -> Iterator[code]:
+def judge(request: pytest.FixtureRequest) -> code:
     made = code(allow_code_execution=True, tiers=(request.param,), seconds=1.5)
     try:
         made.tried(Suite(tests="assert f() == 1"), "def f():\n    return 1\n")
     except SandboxError as error:
         pytest.skip(str(error))
-    yield made
+    return made
 
 
 def test_no_trick_forges_a_verdict(judge: code) -> None:

@@ -13,12 +13,13 @@ from plain_boxes import PlainBoxes
 
 from sharpen.errors import DataError
 from sharpen.types import Prompt, user
-from sharpen.verifiers.code import examination
-from sharpen.verifiers.code import Examination, Suite, code_of, examine, program_of, suite_of
+from sharpen.verifiers.code import Examination, Suite, code_of, examination, examine, program_of, suite_of
 from sharpen.verifiers.code.boxes import Limits, Unsupported
 from sharpen.verifiers.code.candidates import BoxedCandidate
 
-ADD = Suite(tests="def check(candidate):\n    assert candidate(1, 2) == 3\n    assert candidate(2, 2) == 4\n", entry_point="add")
+ADD = Suite(
+    tests="def check(candidate):\n    assert candidate(1, 2) == 3\n    assert candidate(2, 2) == 4\n", entry_point="add"
+)
 RIGHT = "def add(a, b):\n    return a + b\n"
 
 
@@ -140,7 +141,13 @@ def test_asserts_call_functions_by_name_as_in_mbpp() -> None:
     assert suite.names == ("add", "half")
     assert examined(RIGHT + "def half(x):\n    return x / 2\n", suite).kind == "pass"
     assert examined(RIGHT + "def half(x):\n    return x\n", suite).kind == "fail"
-    one = suite_of(problem(test="def check(candidate):\n    assert candidate(1) == helped(1)\n", entry_point="f", context="def helped(x):\n    return x\n\ndef f(x):\n    '''Doc.'''\n"))
+    one = suite_of(
+        problem(
+            test="def check(candidate):\n    assert candidate(1) == helped(1)\n",
+            entry_point="f",
+            context="def helped(x):\n    return x\n\ndef f(x):\n    '''Doc.'''\n",
+        )
+    )
     assert examined("def f(x):\n    return x\n", one).kind == "pass"
 
 
@@ -161,7 +168,9 @@ def test_a_prompt_without_usable_tests_is_one_sentence(tags: dict[str, str], sai
 def test_visible_and_hidden_asserts_share_nothing_and_lose_nothing() -> None:
     asserts = [f"assert f({n}) == {n * n}" for n in range(9)]
     listed = Suite(tests="\n".join(asserts))
-    checked = Suite(tests="def check(candidate):\n    import math\n" + "\n".join(f"    {one}" for one in asserts), entry_point="f")
+    checked = Suite(
+        tests="def check(candidate):\n    import math\n" + "\n".join(f"    {one}" for one in asserts), entry_point="f"
+    )
     for suite in (listed, checked):
         visible, hidden = (
             {line.strip() for line in suite.part(which).tests.splitlines() if "assert" in line}  # type: ignore[arg-type]

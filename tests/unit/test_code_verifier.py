@@ -89,7 +89,9 @@ def test_what_cannot_be_asked_of_it_is_one_sentence() -> None:
 
 
 def test_its_tiers_and_its_part_of_the_tests_are_its_identity() -> None:
-    made = [load_verifier(f"code:{words}", allow_code_execution=True) for words in ("warm", "bwrap", "warm,hidden", "monty,warm")]
+    made = [
+        load_verifier(f"code:{words}", allow_code_execution=True) for words in ("warm", "bwrap", "warm,hidden", "monty,warm")
+    ]
     assert len({str(function_key(one)) for one in made}) == len(made)
     assert repr(made[2]).startswith("code(allow_code_execution=True, tiers=('warm',), tests='hidden'")
     hidden, visible = made[2], learnt_by(made[2])

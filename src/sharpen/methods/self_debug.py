@@ -49,7 +49,5 @@ def self_debug(verifier: Verifier, *, num_turns: int = 10, temperature: float = 
             f"self_debug shows a model the tests that it fails, and {verifier!r} would show {verifier.tests} of them; score by the hidden "
             "half: --verifier code:hidden"
         )
-    answer = chain(
-        completions(1, temperature=temperature), debugged(verifier, num_turns, temperature=temperature)
-    )
+    answer = chain(completions(1, temperature=temperature), debugged(verifier, num_turns, temperature=temperature))
     return Recipe(name="self_debug", answer=answer)

@@ -16,8 +16,14 @@ __all__ = ["code_tasks", "seed_functions"]
 
 _CONCEPTS = (
     ("def top(words):\n    return Counter(words).most_common(3)", "frequency counting, collections.Counter, ranking"),
-    ("def parse(line):\n    return dict(pair.split('=') for pair in line.split(';'))", "string splitting, key-value parsing, dictionaries"),
-    ("def walk(node):\n    yield node\n    for child in node.children:\n        yield from walk(child)", "tree traversal, generators, recursion"),
+    (
+        "def parse(line):\n    return dict(pair.split('=') for pair in line.split(';'))",
+        "string splitting, key-value parsing, dictionaries",
+    ),
+    (
+        "def walk(node):\n    yield node\n    for child in node.children:\n        yield from walk(child)",
+        "tree traversal, generators, recursion",
+    ),
     ("def mean(rows):\n    return [sum(row) / len(row) for row in rows]", "list comprehensions, averages, nested lists"),
 )
 _TASKS = (
@@ -33,7 +39,7 @@ _TOKEN = re.compile(r"\w+")
 
 
 def seed_functions(texts: Sequence[str], *, max_likeness: float = 0.5) -> list[str]:
-    """The functions at the top level of these programs that can be seeds: documented, with an argument and a returned value, free of
+    r"""The functions at the top level of these programs that can be seeds: documented, with an argument and a returned value, free of
     `os`, `sys` and to-do marks, and none like an earlier one.
 
     Args:
@@ -85,7 +91,9 @@ def code_tasks(
         ordered = sorted(prompts, key=lambda prompt: prompt.id)
         seeds = seed_functions([prompt.target or prompt.text for prompt in ordered])
         if not seeds:
-            raise ValueError("no train prompt holds a documented function with an argument and a result; give programs as targets")
+            raise ValueError(
+                "no train prompt holds a documented function with an argument and a result; give programs as targets"
+            )
         policy = round.policy(role)
         sampling = Sampling(temperature=temperature, max_new_tokens=max_new_tokens, stop=(_HEAD,))
         drawn = [round.rng("task", number) for number in range(num_tasks)]
@@ -115,13 +123,17 @@ def _functions(program: str) -> Iterator[str]:
         if not isinstance(node, ast.FunctionDef) or not ast.get_docstring(node) or not node.args.args:
             continue
         source = ast.get_source_segment(program, node) or ""
-        if any(isinstance(one, ast.Return) and one.value is not None for one in ast.walk(node)) and not _UNWANTED.search(source):
+        if any(isinstance(one, ast.Return) and one.value is not None for one in ast.walk(node)) and not _UNWANTED.search(
+            source
+        ):
             yield source
 
 
 def _concepts_asked(seed: str) -> str:
     shown = "".join(f"{_HEAD}Program\n{program}\n\nConcepts: {concepts}\n\n" for program, concepts in _CONCEPTS)
-    return f"Each program is followed by the concepts of programming that it shows.\n\n{shown}{_HEAD}Program\n{seed}\n\nConcepts:"
+    return (
+        f"Each program is followed by the concepts of programming that it shows.\n\n{shown}{_HEAD}Program\n{seed}\n\nConcepts:"
+    )
 
 
 def _task_asked(concepts: str, category: str, difficulty: str, language: str) -> str:

@@ -13,7 +13,7 @@ _OPEN = re.compile(r"^[ \t]*(?:`{3,}|~{3,})[^\n`]*\n", re.MULTILINE)
 
 
 def code_of(text: str) -> str:
-    """The content of an answer's last fenced block, closed or (at the end, where the answer was cut) not; else the whole text.
+    r"""The content of an answer's last fenced block, closed or (at the end, where the answer was cut) not; else the whole text.
 
     >>> code_of("It adds.\\n```python\\ndef f(x):\\n    return x + 1\\n```\\nDone.")
     'def f(x):\\n    return x + 1\\n'
@@ -27,7 +27,7 @@ def code_of(text: str) -> str:
 
 
 def program_of(text: str, *, context: str = "", entry_point: str | None = None) -> str:
-    """The program that an answer stands for, with what the task gives before it.
+    r"""The program that an answer stands for, with what the task gives before it.
 
     Where the code defines `entry_point` at its top level, it follows `context` (imports, helpers, the stub that it replaces) as it
     is. Where it does not, it is read as the body that `context` ends before, up to the first line that is no part of it: a model that

@@ -175,7 +175,12 @@ class InterpretedCandidate:
 
 def stopped(ending: Ending) -> StoppedError:
     """Why a program that is gone gets no further, from how it ended."""
-    kinds: dict[str, Kind] = {"timeout": "timeout", "memory": "resource", "output": "resource", "could_not_run": "could not run"}
+    kinds: dict[str, Kind] = {
+        "timeout": "timeout",
+        "memory": "resource",
+        "output": "resource",
+        "could_not_run": "could not run",
+    }
     return StoppedError(kinds.get(ending.kind, "fail"), ending.reason)
 
 

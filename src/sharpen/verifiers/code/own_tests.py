@@ -47,7 +47,7 @@ def split_answer(text: str) -> tuple[str, str] | None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class own_tests:  # noqa: N801  # written own_tests(...) in recipes, as code(...) is
+class own_tests:  # written own_tests(...) in recipes, as code(...) is
     """1.0 where an answer's program passes the tests that the answer brings along, 0.0 where it does not or there are none.
 
     What the tests say is the model's own word: they run beside the program, in the box, and agree with its mistakes. Use it to choose what

@@ -76,7 +76,9 @@ def _encode(value: Any, depth: int, left: list[int]) -> Any:  # Any: as above
         return {"d": [[_encode(key, depth + 1, left), _encode(item, depth + 1, left)] for key, item in value.items()]}
     if kind is bytes:
         return {"b": value.hex()}
-    raise RefusedValueError(f"a value of class {kind.__name__}; plain values alone cross: numbers, text, bytes, lists, tuples, sets, dicts")
+    raise RefusedValueError(
+        f"a value of class {kind.__name__}; plain values alone cross: numbers, text, bytes, lists, tuples, sets, dicts"
+    )
 
 
 def _decode(data: Any, depth: int, left: list[int]) -> Any:  # Any: as above

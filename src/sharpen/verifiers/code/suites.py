@@ -44,7 +44,7 @@ class Suite:
         return tuple(dict.fromkeys(name for name in called if name not in bound and not hasattr(builtins, name)))
 
     def part(self, which: Part) -> Suite | None:
-        """The tests, or the visible or hidden half of their asserts, drawn by their hash; tests of one assert are all hidden, and None
+        r"""The tests, or the visible or hidden half of their asserts, drawn by their hash; tests of one assert are all hidden, and None
         is visible.
 
         >>> suite = Suite(tests="assert f(1) == 1\\nassert f(2) == 4\\nassert f(3) == 9")

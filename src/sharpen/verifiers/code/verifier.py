@@ -28,7 +28,7 @@ _START_S = 10.0  # for a sandbox to start, or to start again after a program har
 
 
 @dataclass(frozen=True, kw_only=True)
-class code:  # noqa: N801  # written code(...) in recipes, as number(...) is
+class code:  # written code(...) in recipes, as number(...) is
     """1.0 where the answer's program passes all its prompt's tests, 0.0 where it does not, None where nothing could be run.
 
     The program is the answer's last fenced block, or the whole text (`program_of`); the tests are in the prompt's columns
