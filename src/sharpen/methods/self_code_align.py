@@ -1,4 +1,4 @@
-"""SelfCodeAlign: tasks that a model writes from the concepts in functions, its answers with tests of its own, and training on what passes."""
+"""SelfCodeAlign: a model writes tasks from concepts in functions, answers them with tests of its own, and learns what passes."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ CARD = Card(
     needs=("verifier",),
     feedback=("verifier",),
     departs=(
-        "seeds are the functions of the task's own train prompts, chosen by their syntax; no type checker, and the model is not asked whether "
-        "a docstring suffices",
+        "seeds are the functions of the task's own train prompts, chosen by their syntax; no type checker, and the model is not "
+        "asked whether a docstring suffices",
         "four and three exemplars for the source's eight, and a described form for its one of answers with tests, all in our words",
         "tests run beside the program in the sandbox, and none that reads input; 10 s as in the source, 1 GiB for its 4 GB",
-        "exact duplicates are dropped; no MinHash, no repeated sets of names, and decontamination is the run's own: prompts that are held out",
+        "exact duplicates are dropped; no MinHash, no repeated sets of names, and held-out prompts are left out by the run",
         "one pass of training in a round that ends at a gate, at learning rates of small models",
     ),
     shelf="faithful",

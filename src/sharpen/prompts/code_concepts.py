@@ -27,9 +27,13 @@ _CONCEPTS = (
     ("def mean(rows):\n    return [sum(row) / len(row) for row in rows]", "list comprehensions, averages, nested lists"),
 )
 _TASKS = (
-    ("frequency counting, ranking", "function", "easy", "Write a function `top_three(words)` that returns the three most frequent words of a list, most frequent first; of equally frequent ones the alphabetically first."),
-    ("tree traversal, recursion", "class", "medium", "Write a class `Tree` with a value and children, and a method `depth()` that returns the number of nodes on the longest way from the root to a leaf."),
-    ("key-value parsing, dictionaries", "function", "medium", "Write a function `settings(text)` that reads lines of the form name=value into a dictionary. Lines that begin with # and empty lines are left out; a name that comes twice keeps its last value."),
+    ("frequency counting, ranking", "function", "easy", "Write a function `top_three(words)` that returns the "
+     "three most frequent words of a list, most frequent first; of equally frequent ones the alphabetically first."),
+    ("tree traversal, recursion", "class", "medium", "Write a class `Tree` with a value and children, and a method `depth()` "
+     "that returns the number of nodes on the longest way from the root to a leaf."),
+    ("key-value parsing, dictionaries", "function", "medium", "Write a function `settings(text)` that reads "
+     "lines of the form name=value into a dictionary. Lines that begin with # and empty lines are left out; a name that comes twice keeps "
+     "its last value."),
 )  # fmt: skip
 _CATEGORIES = ("function", "function", "class", "program")  # a function twice as likely, the source
 _DIFFICULTIES = ("easy", "medium", "hard")
@@ -72,7 +76,8 @@ def code_tasks(
 
     The functions are those of the prompts' targets, or of their texts where they have none. Each asked-for item takes one of them, drawn by
     chance: the policy lists its concepts, and writes a task on these of a category and difficulty drawn by chance. Whatever was cut, has
-    more than `max_words` words or was there before (white space aside) is left out. The prompts that come in are not among those that go out.
+    more than `max_words` words or was there before (white space aside) is left out. The prompts that come in are not among those that
+    go out.
 
     Args:
         num_tasks: items that are asked for.

@@ -17,8 +17,8 @@ from sharpen.verifiers import Verdict, VerifierPool
 __all__ = ["debugged"]
 
 _TELL = (
-    "That program is wrong.\n{feedback}\n\nExplain line by line what it does, and where that differs from what was asked. Then give the whole "
-    "corrected program in one fenced block."
+    "That program is wrong.\n{feedback}\n\nExplain line by line what it does, and where that differs from what was asked. Then give "
+    "the whole corrected program in one fenced block."
 )
 
 

@@ -104,9 +104,7 @@ class BwrapBox:
         said = json.loads(message)
         ending = Ending(kind=said["kind"], code=said["code"], errors=base64.b64decode(said["errors"]), reason=said["reason"])
         if self._flooded:
-            return replace(
-                ending, kind="output", reason=f"it wrote more than {self._limits.output_bytes} bytes to standard output"
-            )
+            return replace(ending, kind="output", reason=f"it wrote more than {self._limits.output_bytes} bytes to standard output")
         return ending
 
 

@@ -20,32 +20,10 @@ from types import ModuleType
 _PLACES = ("/tmp", "/dev/shm")  # all that can be written
 _NAME = "program.py"
 _NUM_OPEN = 32
-_OFTEN = [
-    "bisect",
-    "collections",
-    "copy",
-    "dataclasses",
-    "datetime",
-    "decimal",
-    "enum",
-    "fractions",
-    "functools",
-    "hashlib",
-    "heapq",
-    "io",
-    "itertools",
-    "json",
-    "linecache",
-    "math",
-    "operator",
-    "random",
-    "re",
-    "statistics",
-    "string",
-    "time",
-    "traceback",
-    "typing",
-]
+_OFTEN = (
+    "bisect collections copy dataclasses datetime decimal enum fractions functools hashlib heapq io itertools json linecache math"
+    " operator random re statistics string time traceback typing"
+).split()
 
 
 def main() -> str:

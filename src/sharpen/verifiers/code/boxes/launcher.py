@@ -120,7 +120,9 @@ class Launcher:
         stdin, stdout, text, control = descriptors
         ours, theirs = os.pipe()
         limits = json.loads(message)
-        job = Job(limits=limits, descriptors=[stdin, stdout, theirs, text], control=socket.socket(fileno=control), stderr=ours)
+        job = Job(
+            limits=limits, descriptors=[stdin, stdout, theirs, text], control=socket.socket(fileno=control), stderr=ours
+        )
         size = int(limits["file_bytes"])
         box = next((box for box in self.sandboxes if box.job is None and box.killed is None and box.size == size), None)
         if box is None:
@@ -203,17 +205,7 @@ class Launcher:
         about, tells = os.pipe()
         texts = [_pipe_with(base64.b64decode(self.order[name])) for name in ("filter", "first")]
         options = [str(size) if part == "SIZE" else part for part in self.order["options"]]
-        options += [
-            "--seccomp",
-            str(texts[0]),
-            "--info-fd",
-            str(tells),
-            "--perms",
-            "0444",
-            "--ro-bind-data",
-            str(texts[1]),
-            "/box/first.py",
-        ]
+        options += ["--seccomp", str(texts[0]), "--info-fd", str(tells), "--perms", "0444", "--ro-bind-data", str(texts[1]), "/box/first.py"]
         options += ["--remount-ro", "/"]
         arguments = _pipe_with("".join(part + "\0" for part in options).encode())
         command = [*self.order["command"], str(theirs.fileno()), self.order["uses"]]
@@ -400,11 +392,7 @@ def _ending(status: int, closing: bool) -> tuple[str, int | None, str]:
         return ("killed", code, "it was closed while it ran")
     if code == -signal.SIGXCPU:
         return ("timeout", code, "it took more processor time than it may")
-    return (
-        "killed",
-        code,
-        f"it was ended by {signal.Signals(-code).name if -code in set(signal.Signals) else f'signal {-code}'}",
-    )
+    return ("killed", code, f"it was ended by {signal.Signals(-code).name if -code in set(signal.Signals) else f'signal {-code}'}")
 
 
 def _used(first: int) -> tuple[int, float]:
@@ -483,9 +471,7 @@ def main() -> None:
     channel = socket.socket(fileno=int(sys.argv[1]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if resource.getrlimit(resource.RLIMIT_CORE)[1]:
-        resource.setrlimit(
-            resource.RLIMIT_CORE, (1, 1)
-        )  # 1: also where a program would be fed them; 0 means that only for files
+        resource.setrlimit(resource.RLIMIT_CORE, (1, 1))  # 1: also where a program would be fed them; 0 means that only for files
     order = json.loads(channel.recv(1 << 16))
     try:
         if order["uid"] is not None:

@@ -34,21 +34,8 @@ _WORKER_MEMORY = 1 << 30  # its address space: the interpreter's own file is 31 
 
 # What stands for nothing said about the program: the interpreter may lack what it uses, or word it otherwise.
 _LACKS = frozenset(
-    [
-        "AttributeError",
-        "ImportError",
-        "MemoryError",
-        "ModuleNotFoundError",
-        "NameError",
-        "NotImplementedError",
-        "OSError",
-        "PermissionError",
-        "RecursionError",
-        "SyntaxError",
-        "SystemError",
-        "TypeError",
-        "UnboundLocalError",
-    ]
+    "AttributeError ImportError MemoryError ModuleNotFoundError NameError NotImplementedError OSError PermissionError RecursionError"
+    " SyntaxError SystemError TypeError UnboundLocalError".split()
 )
 
 # Gives the first class in a value that is not plain, or None. It is asked where there is text in a value, since functions, ranges
@@ -124,9 +111,7 @@ class MontyBox:
         self._limits = limits
         self._ending: Ending | None = None
 
-    def call(
-        self, function: str, arguments: Sequence[Any], keywords: Mapping[str, Any] | None = None
-    ) -> Any:  # Any: plain values
+    def call(self, function: str, arguments: Sequence[Any], keywords: Mapping[str, Any] | None = None) -> Any:  # Any: plain values
         """What the program's function of that name returns.
 
         Raises:
@@ -233,9 +218,7 @@ def _see_held(pool: Monty, uid: int | None) -> None:
             raise SandboxError("the interpreter of the tier monty cannot add; report it")
         with contextlib.suppress(MontyError):
             session.feed_run(f"open({__file__!r}).read()")
-            raise SandboxError(
-                "a program in the tier monty can read files of this machine; report it, and run no code that a model wrote"
-            )
+            raise SandboxError("a program in the tier monty can read files of this machine; report it, and run no code that a model wrote")
         worker = session.worker_pid
     held = _descendants(worker) if worker is not None else []
     about = [Path(f"/proc/{pid}/status").read_text().split("\n") for pid in held]
@@ -352,9 +335,7 @@ class MontyBoxes:
                 except (MontyError, OSError) as error:
                     pool.__exit__(None, None, None)
                     _see_any_box()
-                    raise SandboxError(
-                        f"no sandbox could be made for the interpreter of the tier monty: {error}; report it"
-                    ) from error
+                    raise SandboxError(f"no sandbox could be made for the interpreter of the tier monty: {error}; report it") from error
                 self._pool = pool
             return self._pool
 
