@@ -13,6 +13,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -70,17 +71,26 @@ def problems() -> list[Problem]:
 
 
 def forge(
-    examine: Examine, given: Sequence[Problem], num_attempts: int, *, seed: int = 0, num_naive: int = 0
+    examine: Examine,
+    given: Sequence[Problem],
+    num_attempts: int,
+    *,
+    seed: int = 0,
+    num_naive: int = 0,
+    found: dict[str, Tally] | None = None,
 ) -> dict[str, Tally]:
     """By trick, what became of its attempts.
 
     Args:
         num_naive: attempts of each trick that a grader in one process is put to as well.
+        found: what is counted in, so that a caller who interrupts has what was counted.
 
     Raises:
         AssertionError: a control failed, so that nothing follows from the attempts.
     """
-    found, refused = {name: Tally() for name in FORGERIES}, set[str]()
+    found = {} if found is None else found
+    found.update({name: Tally() for name in FORGERIES})
+    refused = set[str]()
     for name, problem, rng in _attempts(given, num_attempts, seed):
         suite = Suite(tests=problem.test, setup=problem.context, entry_point=problem.entry_point)
         right = examine(suite, problem.canonical)
@@ -148,7 +158,9 @@ def main() -> None:
     made = code(allow_code_execution=True, tiers=tuple(sys.argv[2:]) or ("warm",), seconds=5.0)
     print(f"{made!r}")
     start = time.monotonic()
-    found = forge(made.tried, problems(), num_attempts, num_naive=5)
+    found: dict[str, Tally] = {}
+    with suppress(KeyboardInterrupt):
+        forge(made.tried, problems(), num_attempts, num_naive=5, found=found)
     _table(found, time.monotonic() - start)
     sys.exit(1 if any(tally.forged for tally in found.values()) else 0)
 

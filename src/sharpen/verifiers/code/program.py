@@ -22,7 +22,7 @@ MAX_ITEMS = 20_000  # values in one value, itself included
 MAX_TEXT = 1_500  # characters of an error
 _SMALL = 256  # bits of an integer that JSON's decimals carry; longer ones are hexadecimal, which has no limit of digits
 _HEAD = struct.Struct(">I")
-_MARKS = {tuple: "t", set: "s", frozenset: "z"}
+_MARKS: dict[type[Any], str] = {tuple: "t", set: "s", frozenset: "z"}
 
 
 class RefusedValueError(ValueError):
