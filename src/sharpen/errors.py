@@ -6,6 +6,7 @@
   - `DataError`: a file, row or prompt cannot be used as it is
   - `ModelError`: a model cannot be found, read or used for what the recipe needs
   - `VerifierError`: a verifier is broken, or abstains too often to be believed
+    - `SandboxError`: this machine offers no sandbox for programs that a model wrote
   - `LedgerError`: a run directory cannot be trusted, read or written
     - `RunBusyError`: another process holds the run directory
     - `DamagedError`: a stored file does not match its checksum
@@ -26,6 +27,7 @@ __all__ = [
     "MismatchError",
     "ModelError",
     "RunBusyError",
+    "SandboxError",
     "SharpenError",
     "SpentError",
     "VerifierError",
@@ -46,6 +48,10 @@ class ModelError(SharpenError):
 
 class VerifierError(SharpenError):
     """A verifier is broken, or abstains too often to be believed."""
+
+
+class SandboxError(VerifierError):
+    """This machine offers no sandbox for programs that a model wrote; the message names the cause and the remedy."""
 
 
 class LedgerError(SharpenError):

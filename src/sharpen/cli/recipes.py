@@ -15,6 +15,7 @@ from sharpen.errors import DataError
 from sharpen.methods import find_method
 from sharpen.parts import Recipe
 from sharpen.tasks import Task
+from sharpen.verifiers.code import learnt_by
 
 __all__ = ["Chosen", "choose", "make_recipe", "own_parameters"]
 
@@ -170,7 +171,7 @@ def _held(name: str, task: Task) -> object:
     """What the task holds for a parameter of that name; nothing is false."""
     labelled = tuple(prompt for prompt in task.train if prompt.target is not None)
     return {
-        "verifier": task.verifier,
+        "verifier": learnt_by(task.verifier),
         "labelled": labelled,
         "examples": task.examples,
         "prompts": task.train,
