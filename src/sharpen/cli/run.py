@@ -73,6 +73,8 @@ def header(built: Built, room: str | None, file: Any) -> None:  # Any: a text st
     sizes = [f"{count(len(getattr(task, name)))} {name}" for name in ("train", "dev", "gate", "final") if getattr(task, name)]
     identity = runtime.identity
     say(f"{built.recipe.name} on {task.name}: {', '.join(sizes)} prompts", file=file)
+    for reason, number in task.dropped.items():
+        say(f"left out: {count(number)} ({reason})", file=file)
     where = (
         f"{count(runtime.num_parameters)} weights, on {identity['device']} in {identity['dtype']} with {identity['threads']} threads"
         if "device" in identity

@@ -95,6 +95,9 @@ class Settings:
     overlong: Literal["refuse", "drop"] = _setting(
         "Task", "what to do about prompts that do not fit the model's context", "refuse"
     )
+    max_bad_rows: float = _setting(
+        "Task", "share of a file's rows that may be unusable: left out, counted by reason; at 0 the first is an error", 0.0
+    )
     check_targets: bool = _setting("Task", "refuse a target that the verifier rejects", True)
     second: str | None = _setting("Task", "another task, on which the model must not get worse")
     second_args: Mapping[str, Any] = _setting("Task", "as --task-args, of the second task", {})

@@ -42,6 +42,7 @@ def make_cli_task(settings: Settings) -> Task:
         max_new_tokens=settings.max_new_tokens,
         demonstrations=settings.demonstrations,
         check_targets=settings.check_targets,
+        max_bad_rows=settings.max_bad_rows,
     )
     return task if settings.second is None else with_second(task, _second(settings, task.max_new_tokens))
 
