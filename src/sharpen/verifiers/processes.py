@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NoReturn, Protocol
 
+from sharpen.child_environment import child_environment, keep_only_allowed
 from sharpen.protocols import Verifier
 from sharpen.verifiers.wire import MAX_REPLY, Frames, frame
 
@@ -145,7 +146,7 @@ def spawned(order: Mapping[str, Any], log: int) -> Worker:  # Any: plain JSON
 
     def start(requests: int, replies: int) -> _Process:
         command = [sys.executable, "-c", _BOOT, json.dumps(sys.path)]
-        return subprocess.Popen(command, stdin=requests, stdout=replies, stderr=log, start_new_session=True)
+        return subprocess.Popen(command, stdin=requests, stdout=replies, stderr=log, env=child_environment(), start_new_session=True)
 
     worker = _piped(start)
     worker.send(order)
@@ -174,6 +175,7 @@ def forked(verifier: Verifier, log: int, *, limit_s: float) -> Worker:
 def _become(verifier: Verifier, requests: int, replies: int, log: int, limit_s: float) -> NoReturn:
     from sharpen.verifiers.worker import isolate, serve
 
+    keep_only_allowed()
     gc.freeze()  # what the parent had open must not be finalised here
     os.setsid()
     for number in (signal.SIGINT, signal.SIGTERM):
