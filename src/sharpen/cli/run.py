@@ -14,10 +14,12 @@ from sharpen.cli.flags import given_settings
 from sharpen.cli.output import count, say, say_json, visible
 from sharpen.cli.progress import extent_of
 from sharpen.cli.settings import read_settings
+from sharpen.cli.template import template_lines
 from sharpen.cli.watch import watching
 from sharpen.errors import LedgerError
 from sharpen.events import silent
 from sharpen.export import export
+from sharpen.models.cache import cache_folder
 from sharpen.record import run_facts, run_key
 from sharpen.report import findings, write_report
 from sharpen.roles import guest_capabilities, guest_ids
@@ -81,6 +83,9 @@ def header(built: Built, room: str | None, file: Any) -> None:  # Any: a text st
         else "served elsewhere"
     )
     say(f"model {built.model.spec}: {where}", file=file)
+    if isinstance(runtime, TorchRuntime) and runtime.renderer.has_template:
+        for line in template_lines(built.model.spec, runtime.renderer.template, cache_folder()):
+            say(line, file=file)
     for role, guest in built.guests.items():
         say(f"{role}: {built.settings.roles[role]}, which can {', '.join(sorted(guest_capabilities(guest)))}", file=file)
     if room is not None:

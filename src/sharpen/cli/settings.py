@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
 from sharpen.budget import Budget
-from sharpen.cli.files import written_yaml
 from sharpen.cli.values import read_value, written_value
 from sharpen.digest import digest
+from sharpen.strict_yaml import written_yaml
 
 __all__ = ["GROUPS", "MAPPINGS", "RENAMINGS", "Settings", "kinds", "read_settings"]
 

@@ -12,7 +12,6 @@ import numpy as np
 
 from sharpen.cli.contenders import Asked
 from sharpen.cli.field import Field, Watching, prepared
-from sharpen.cli.files import written_yaml
 from sharpen.cli.output import command_lines, say, say_json, table
 from sharpen.cli.question import Question, read_question
 from sharpen.compare.sweep import Sweep, Swept
@@ -20,6 +19,7 @@ from sharpen.compare.sweep_page import differing, headline, percent, rung_words,
 from sharpen.compare.tried import Tried
 from sharpen.digest import digest
 from sharpen.report.document import written
+from sharpen.strict_yaml import written_yaml
 
 __all__ = ["sweep"]
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import functools
 import random
 import time
 from collections import Counter, deque
@@ -168,19 +170,22 @@ class Asking:
     ) -> Reply:
         import httpx2
 
-        own = {**headers, "Idempotency-Key": one.key, **({"Authorization": f"Bearer {secret()}"} if secret else {})}
+        own = {**headers, "Idempotency-Key": one.key}
+        signed = None if secret is None else functools.partial(_signed, secret)
         extensions = {"sni_hostname": place.name} if place.name else {}
         try:
             async with (
                 asyncio.timeout(min(self.served.timeout, self._hours_left())),
-                client.stream("POST", place.url, content=one.body, headers=own, extensions=extensions) as response,
+                client.stream(
+                    "POST", place.url, content=one.body, headers=own, auth=signed, extensions=extensions
+                ) as response,
             ):
                 body = bytearray()
                 async for chunk in response.aiter_raw():
                     body += chunk
                     if len(body) > _MOST_BODY:
                         return Reply(kind="parse", reason=f"more than {_MOST_BODY} bytes")
-                return read_reply(response.status_code, response.headers, bytes(body))
+                return _untold(read_reply(response.status_code, response.headers, bytes(body)), secret)
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout):
             return broken("no connection", "none")
         except (TimeoutError, httpx2.TimeoutException):
@@ -285,6 +290,19 @@ class Asking:
 
 
 _GO_ON = "the same command with a higher --max-hours goes on, and asks nothing again that is answered"
+
+
+def _signed(secret: Secret, request: httpx2.Request) -> httpx2.Request:
+    """The request with the key, which is in no variable of ours: a report of an error may show these."""
+    request.headers["Authorization"] = f"Bearer {secret()}"
+    return request
+
+
+def _untold(reply: Reply, secret: Secret | None) -> Reply:
+    """The reply, or a fault in its place where its answer repeats the key: what is answered is filed, shown and trained on."""
+    if secret is None or reply.text is None or not secret.told_in(reply.text):
+        return reply
+    return dataclasses.replace(reply, text=None, kind="content", reason="the answer repeats the key")
 
 
 def _shown(reason: str, secret: Secret | None) -> str:

@@ -31,6 +31,10 @@ class Secret:
     def __reduce__(self) -> str | tuple[object, ...]:
         raise TypeError("a key is not pickled; name its environment variable there")
 
+    def told_in(self, words: str) -> bool:
+        """Whether the words repeat the key."""
+        return self._text in words
+
     def hidden_in(self, words: str) -> str:
         """The words, or a note in their place where they repeat a part of the key."""
         pieces = {self._text[start : start + _TELLING] for start in range(max(1, len(self._text) - _TELLING + 1))}

@@ -17,6 +17,7 @@ from sharpen.models.folders import check_folder, file_hashes, folder_digest, rea
 from sharpen.models.hub import COMMIT, snapshot
 from sharpen.models.packages import PACKAGES, CarriedFolder, CarriedModel, carried_model, fetched, fetched_folder
 from sharpen.models.specs import FolderSpec, GgufSpec, HubSpec, PackageSpec, parse_spec
+from sharpen.strict_yaml import read_yaml
 
 __all__ = ["ResolvedModel", "resolve"]
 
@@ -163,8 +164,6 @@ def _check_unchanged(folder: Path, hashes: Mapping[str, str]) -> None:
 
 def _told(folder: Path) -> dict[str, str]:
     """What a folder says of itself: our own note of a conversion, or licence and base model in a README's front matter."""
-    import yaml
-
     if (folder / _FACTS).is_file():
         return dict(read_object(folder / _FACTS)["provenance"])
     readme = folder / "README.md"
@@ -174,8 +173,8 @@ def _told(folder: Path) -> dict[str, str]:
     if len(parts) < 3 or parts[0].strip():
         return {}
     try:
-        header = yaml.safe_load(parts[1])
-    except yaml.YAMLError:
+        header = read_yaml(parts[1])
+    except ValueError:
         return {}  # a card that cannot be read says nothing
     names = {"licence": "license", "base_model": "base_model"}
     values = header if isinstance(header, dict) else {}

@@ -77,6 +77,15 @@ class Renderer:
         return digest("template", self.tokenizer.chat_template or "")
 
     @property
+    def template(self) -> str:
+        """The text of the chat template that conversations are rendered with.
+
+        Raises:
+            ValueError: there is none, or several and no default.
+        """
+        return str(self.tokenizer.get_chat_template())
+
+    @property
     def has_template(self) -> bool:
         """Whether prompts can be rendered as a conversation."""
         return self.tokenizer.chat_template is not None
@@ -223,7 +232,7 @@ class Renderer:
     @cached_property
     def _by_template(self) -> Callable[[tuple[tuple[str, str], ...], bool], str]:
         """What the template makes of who said what, with the next header or without; a text that was asked for before is remembered."""
-        template = self.tokenizer.get_chat_template()
+        template = self.template
         special = {name: token if isinstance(token, list) else str(token) for name, token in self.tokenizer.special_tokens_map.items()}
 
         @functools.lru_cache(maxsize=_REMEMBERED)

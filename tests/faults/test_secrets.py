@@ -1,0 +1,162 @@
+"""Keys planted in the environment: after a whole run with a served judge they are in no file, log, page or output."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+import traceback
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from cli_runs import TINY, sharpen
+from tests.faults.artefacts import files_that_tell
+
+from sharpen.child_environment import MORE
+from sharpen.errors import SharpenError
+from sharpen.types import Completion, user
+from sharpen.verifiers import VerifierPool, load_verifier
+
+KEY = "sk-canary-5f1d7c"
+CLOUD = "canary-cloud-93ab"
+ALLOWED = "wanted-7e21"
+
+
+class Gossip(BaseHTTPRequestHandler):
+    """A server that repeats the key wherever it can: in answers, in errors, in headers and in status lines."""
+
+    protocol_version = "HTTP/1.1"
+    asked = 0
+    refuses = False
+    keys: set[str] = set()
+
+    def do_POST(self) -> None:  # the name is http.server's
+        self.rfile.read(int(self.headers["Content-Length"]))
+        key = self.headers.get("Authorization", "")
+        type(self).keys.add(key)
+        type(self).asked += 1
+        number = type(self).asked
+        choice = {"index": 0, "message": {"role": "assistant", "content": str(number % 6)}, "finish_reason": "stop"}
+        if number % 5 == 1:
+            choice["message"] = {"role": "assistant", "content": f"5 {key}"}
+        status, said = 200, {"id": key, "choices": [choice], "usage": {"prompt_tokens": 1, "completion_tokens": 1}, "debug": key}
+        if number % 5 == 2:
+            status, said = 500, {"error": {"message": f"bad key {key}"}}
+        elif number % 11 == 0:
+            status, said = 400, {"error": {"message": f"{key[-14:]} may not"}}
+        if type(self).refuses:
+            status, said = 401, {"error": {"message": f"unknown key {key}"}}
+        body = json.dumps(said).encode()
+        self.send_response(status, f"echo {key}")
+        for name, value in (("Content-Type", "application/json"), ("X-Key", key), ("Content-Length", str(len(body)))):
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *told: object) -> None:
+        """Nothing: what is looked through is ours."""
+
+
+@pytest.fixture
+def gossip() -> Iterator[str]:
+    Gossip.asked, Gossip.keys, Gossip.refuses = 0, set(), False
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Gossip)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"endpoint:m@http://127.0.0.1:{server.server_port}/v1,key=JUDGE_KEY"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+SPY = """
+import os, sys
+from pathlib import Path
+
+def check(prompt, completion):
+    seen = "\\n".join(f"{name}={value}" for name, value in os.environ.items())
+    print(seen, file=sys.stderr)
+    with Path(__file__).with_name("spied").open("a") as file:
+        file.write(seen + Path("/proc/self/environ").read_text())
+    return float(completion.text == prompt.target)
+"""
+
+
+def test_no_key_is_anywhere_after_a_run(
+    gossip: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    for name, value in {"JUDGE_KEY": KEY, "OPENAI_API_KEY": CLOUD, "AWS_SECRET_ACCESS_KEY": CLOUD, "HF_TOKEN": CLOUD}.items():
+        monkeypatch.setenv(name, value)
+    place = tmp_path / "place"
+    place.mkdir()
+    (place / "spy.py").write_text(SPY)
+    said = []
+    sizes = "--num-train 24 --num-gate 24 --num-final 24 --num-prompts 12 --num-samples 4 --rounds 1 --no-controls"
+    with caplog.at_level(logging.DEBUG):
+        command = f"{TINY} {sizes} --verifier {place / 'spy.py'}:check --judge judge --verdict-from generate"
+        run = sharpen(f"run self_rewarding {command} --roles judge={gossip} --out {place / 'run'}")
+        said += [run.out, run.err]
+        assert run.code == 0, run.err
+        for words in ("show", "show --json", "report", "export --out " + str(place / "exported")):
+            name, _, more = words.partition(" ")
+            told = sharpen(f"{name} {place / 'run'} {more}")
+            said += [told.out, told.err]
+        said += [repr(one) for one in caplog.records]
+    said += [caplog.text, *capfd.readouterr()]
+    assert Gossip.keys == {f"Bearer {KEY}"}, "the key was not sent, so nothing was tried"
+    assert (place / "spied").stat().st_size > 1000
+    assert "repeats the key" in "".join(said) or files_that_tell(place, "repeats the key")
+    for secret in (KEY, KEY[-8:], CLOUD):
+        assert not any(secret in text for text in said)
+        assert files_that_tell(place, secret) == []
+    assert files_that_tell(place / "run", "judge"), "what is looked through is not what a run leaves"
+
+
+def test_a_search_finds_a_key_that_is_there(tmp_path: Path) -> None:
+    """The control of the test above: each kind of file is really read."""
+    folder = tmp_path / "run"
+    run = sharpen(f"run rft {TINY} --num-train 24 --num-gate 8 --num-final 8 --num-prompts 8 --num-samples 2 --rounds 1 --no-controls "
+                  f"--instruction {KEY} --out {folder}")  # fmt: skip
+    assert run.code == 0, run.err
+    assert {path.suffix for path in files_that_tell(folder, KEY)} >= {".parquet", ".html", ".sqlite"}
+
+
+def test_an_error_shows_no_key_even_with_all_its_variables(gossip: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JUDGE_KEY", KEY)
+    Gossip.refuses = True
+    for model in (gossip, gossip.replace("JUDGE_KEY", KEY), f"{gossip},key={KEY}"):
+        with pytest.raises((SharpenError, ValueError)) as raised:
+            sharpen(f"--debug solve hi --model {model}")
+        shown = "".join(traceback.TracebackException.from_exception(raised.value, capture_locals=True).format())
+        assert "Secret(...)" in shown or model != gossip
+        assert KEY not in shown.replace(model, "")
+
+
+def test_a_verifiers_process_has_no_keys_but_those_that_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", CLOUD)
+    monkeypatch.setenv("MY_DATABASE", ALLOWED)
+    (tmp_path / "spy.py").write_text(SPY)
+    pair = (user("a", target="b"), Completion(segments=(), text="b", finish="given", prompt_id=""))
+
+    def spied(*_: object) -> float:
+        with (tmp_path / "spied").open("a") as file:
+            file.write(str(dict(os.environ)))
+        return 1.0
+
+    for verifier in (load_verifier(f"{tmp_path / 'spy.py'}:check"), spied):
+        for more, seen in (("", False), ("MY_DATABASE", True)):
+            monkeypatch.setenv(MORE, more)
+            with VerifierPool(verifier) as pool:
+                assert pool.verify([pair])[0].score == 1.0
+            text = (tmp_path / "spied").read_text()
+            (tmp_path / "spied").unlink()
+            assert CLOUD not in text
+            assert (ALLOWED in text) is seen
+            assert "PATH" in text
