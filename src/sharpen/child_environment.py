@@ -25,9 +25,7 @@ def child_environment() -> dict[str, str]:
     Keys of served models and clouds are not among them. `SHARPEN_VERIFIER_ENV=NAME,NAME` adds others.
     """
     more = {name.strip() for name in os.environ.get(MORE, "").split(",")}
-    return {
-        name: value for name, value in os.environ.items() if name in _NAMES or name in more or name.startswith(_BEGINNINGS)
-    }
+    return {name: value for name, value in os.environ.items() if name in _NAMES or name in more or name.startswith(_BEGINNINGS)}
 
 
 def keep_only_allowed() -> None:

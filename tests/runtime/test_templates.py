@@ -14,7 +14,7 @@ from transformers.utils.chat_template_utils import render_jinja_template
 from sharpen.runtime.template_worker import MAX_RENDERED
 from sharpen.runtime.templates import TemplateError, _worker, rendered
 
-TURNS = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "a \"b\" <c> é 日本\n"}]
+TURNS = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": 'a "b" <c> é 日本\n'}]
 VALUES = {"messages": TURNS, "tools": None, "documents": None, "add_generation_prompt": True, "bos_token": "<s>"}
 
 LAWFUL = {
@@ -119,7 +119,9 @@ def test_the_process_of_templates_has_no_keys_and_dies_with_us(tmp_path):
         "os._exit(0)\n"
     )
     environment = {**os.environ, "OPENAI_API_KEY": "canary-1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    said = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True).stdout.split()
+    said = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    ).stdout.split()
     assert said[0::2] == ["fine", "False"]
     until = time.monotonic() + 30
     while Path(f"/proc/{said[1]}").exists() and Path(f"/proc/{said[1]}/cmdline").read_bytes():

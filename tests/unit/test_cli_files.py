@@ -96,7 +96,10 @@ def test_values_mean_what_yaml_1_2_says(text: str, value: object) -> None:
         ("just words\n", "holds str, not settings"),
         ("", "holds NoneType, not settings"),
         ("3: rounds\n", "3 is no name of a setting"),
-        ("method: !!python/object/apply:os.system ['true']\n", "line 1: the tag 'tag:yaml.org,2002:python/object/apply:os.system'"),
+        (
+            "method: !!python/object/apply:os.system ['true']\n",
+            "line 1: the tag 'tag:yaml.org,2002:python/object/apply:os.system'",
+        ),
         ("rounds: !!int '3'\n", "line 1: the tag 'tag:yaml.org,2002:int' is not read"),
         ("rounds: !own 3\n", "line 1: the tag '!own' is not read"),
         ("a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n", "line 2: aliases are not read"),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from sharpen.endpoint.account import Account, Answer
 from sharpen.endpoint.address import Place, place_of
 from sharpen.endpoint.pace import Pace, back_off
-from sharpen.endpoint.secret import Secret, secret_of
+from sharpen.endpoint.secret import Secret, secret_of, unlogged
 from sharpen.endpoint.served import PICODOLLARS, Served
 from sharpen.endpoint.wire import Asked, Kind, Reply, broken, read_reply
 from sharpen.errors import ModelError, SpentError
@@ -90,24 +90,30 @@ class Asking:
             "Accept-Encoding": "identity",
         }
         limits = httpx2.Limits(max_connections=self.served.at_once, max_keepalive_connections=self.served.at_once)
-        async with httpx2.AsyncClient(
-            trust_env=False, follow_redirects=False, limits=limits, timeout=self.served.timeout
-        ) as client:
-            self._timed = time.monotonic()
-            workers = [
-                asyncio.create_task(self._work(client, place, headers, secret))
-                for _ in range(min(self.served.at_once, len(asked)))
-            ]
-            try:
-                await asyncio.gather(*workers)
-            finally:
-                for worker in workers:
-                    worker.cancel()
-                await asyncio.gather(*workers, return_exceptions=True)
-                self._take_time()
-                self.account.commit()
+        with unlogged(secret):
+            async with httpx2.AsyncClient(
+                trust_env=False, follow_redirects=False, limits=limits, timeout=self.served.timeout
+            ) as client:
+                await self._ask_all(client, place, headers, secret, len(asked))
         if self._error is not None:
             raise self._error
+
+    async def _ask_all(
+        self, client: httpx2.AsyncClient, place: Place, headers: Mapping[str, str], secret: Secret | None, number: int
+    ) -> None:
+        """Have workers ask whatever waits, as many as there is work for, and see them all end."""
+        self._timed = time.monotonic()
+        workers = [
+            asyncio.create_task(self._work(client, place, headers, secret)) for _ in range(min(self.served.at_once, number))
+        ]
+        try:
+            await asyncio.gather(*workers)
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+            self._take_time()
+            self.account.commit()
 
     def _stop(self, error: Exception) -> None:
         self._error = self._error or error
@@ -176,9 +182,7 @@ class Asking:
         try:
             async with (
                 asyncio.timeout(min(self.served.timeout, self._hours_left())),
-                client.stream(
-                    "POST", place.url, content=one.body, headers=own, auth=signed, extensions=extensions
-                ) as response,
+                client.stream("POST", place.url, content=one.body, headers=own, auth=signed, extensions=extensions) as response,
             ):
                 body = bytearray()
                 async for chunk in response.aiter_raw():

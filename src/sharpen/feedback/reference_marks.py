@@ -10,6 +10,7 @@ import numpy as np
 from sharpen.feedback.rubric import expected_mark
 from sharpen.parts import part
 from sharpen.protocols import Policy, Round
+from sharpen.sample.templates import filled
 from sharpen.types import Group, Prompt, Score, user
 
 __all__ = ["ALONE", "DIGITS", "WITH_REFERENCE", "equal_classes", "mark_question", "reference_marks"]
@@ -22,7 +23,7 @@ WITH_REFERENCE = f"{_MARK} The reference is right.\n\nQuestion: {{question}}\n\n
 
 def mark_question(prompt: Prompt, answer: str, ask: str) -> Prompt:
     """The question for a mark of an answer; its options are the ten digits, and `{reference}` in it becomes the prompt's target."""
-    told = ask.replace("{question}", prompt.text).replace("{reference}", prompt.target or "").replace("{answer}", answer)
+    told = filled(ask, question=prompt.text, reference=prompt.target or "", answer=answer)
     return user(told, options=DIGITS, parents=(prompt.id,))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from sharpen.feedback.scored import scored
 from sharpen.parts import part
 from sharpen.protocols import Request, Round, Sampling
+from sharpen.sample.templates import filled
 from sharpen.sequences import Lazy, flattened
 from sharpen.types import Group, Prompt, user
 
@@ -60,7 +61,7 @@ def strength(
 def _questions(group: Group, baseline: str, ask: str) -> list[Prompt]:
     return [
         user(
-            ask.replace("{question}", group.prompt.text).replace("{first}", first).replace("{second}", second),
+            filled(ask, question=group.prompt.text, first=first, second=second),
             options=_OPTIONS,
             parents=(group.prompt.id,),
         )

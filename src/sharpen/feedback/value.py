@@ -10,6 +10,7 @@ from sharpen.feedback.scored import scored
 from sharpen.parts import part
 from sharpen.protocols import Round
 from sharpen.sample.demonstrated import given_answer
+from sharpen.sample.templates import filled
 from sharpen.sequences import flattened
 from sharpen.types import Completion, Group, Prompt, user
 
@@ -22,8 +23,8 @@ _OPTIONS = ("Yes", "No")
 def asked(prompt: Prompt, answer: str, *, ask: str = ASK, principles: Sequence[str] = ()) -> Prompt:
     """The question to the judge about an answer, with Yes and No as its options."""
     rules = "".join(f"Principle: {one}\n" for one in principles)
-    filled = ask.replace("{principles}", rules).replace("{question}", prompt.text).replace("{answer}", answer)
-    return user(filled, options=_OPTIONS, parents=(prompt.id,))
+    told = filled(ask, principles=rules, question=prompt.text, answer=answer)
+    return user(told, options=_OPTIONS, parents=(prompt.id,))
 
 
 def question(

@@ -233,7 +233,9 @@ class Renderer:
     def _by_template(self) -> Callable[[tuple[tuple[str, str], ...], bool], str]:
         """What the template makes of who said what, with the next header or without; a text that was asked for before is remembered."""
         template = self.template
-        special = {name: token if isinstance(token, list) else str(token) for name, token in self.tokenizer.special_tokens_map.items()}
+        special = {
+            name: token if isinstance(token, list) else str(token) for name, token in self.tokenizer.special_tokens_map.items()
+        }
 
         @functools.lru_cache(maxsize=_REMEMBERED)
         def made(turns: tuple[tuple[str, str], ...], header: bool) -> str:
