@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from tests.faults.artefacts import files_that_tell
@@ -31,9 +32,9 @@ class Gossip(BaseHTTPRequestHandler):
     """A server that repeats the key wherever it can: in answers, in errors, in headers and in status lines."""
 
     protocol_version = "HTTP/1.1"
-    attempts: Counter[str] = Counter()
+    attempts: ClassVar[Counter[str]] = Counter()
     refuses = False
-    keys: set[str] = set()
+    keys: ClassVar[set[str]] = set()
 
     def do_POST(self) -> None:  # the name is http.server's
         self.rfile.read(int(self.headers["Content-Length"]))

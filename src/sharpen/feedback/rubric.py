@@ -61,9 +61,8 @@ def rubric(
         raise ValueError(f"marks {marks} are no scale; give at least two")
 
     def stage(groups: Sequence[Group], round: Round) -> Sequence[Group]:
-        found = verdicts_on(
-            flattened(groups, lambda group: prompts_of(group, round.run_seed)), round.policy(role), verdict_from=verdict_from
-        )
+        asked = flattened(groups, lambda group: prompts_of(group, round.run_seed))
+        found = verdicts_on(asked, round.policy(role), verdict_from=verdict_from)
         scores = [None if one is None else expected_mark(one, marks) for one in found]
         counts = [len(group.completions) for group in groups]
         spreads, start = [], 0

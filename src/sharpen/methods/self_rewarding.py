@@ -5,7 +5,7 @@ from __future__ import annotations
 from sharpen.cards import Card
 from sharpen.feedback.reading import VerdictFrom
 from sharpen.feedback.rubric import RUBRIC, rubric
-from sharpen.feedback.tested import tested
+from sharpen.feedback.watched import watched
 from sharpen.forms import decaying
 from sharpen.objectives import DPO
 from sharpen.parts import Recipe, recipe
@@ -66,7 +66,7 @@ def self_rewarding(
         name="self_rewarding",
         prompts=batch(num_prompts),
         sample=completions(num_samples, temperature=temperature, top_p=top_p),
-        feedback=tested(rubric(role=judge, ask=ask, verdict_from=verdict_from)),
+        feedback=watched(rubric(role=judge, ask=ask, verdict_from=verdict_from)),
         select=best_vs_worst(min_gap=min_gap),
         objective=DPO(beta),
         training=decaying(learning_rate, batch_size=batch_size, lora_rank=lora_rank, schedule="cosine"),

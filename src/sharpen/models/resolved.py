@@ -33,7 +33,7 @@ class ResolvedModel:
         spec: what the user wrote.
         digest: identifies the content of weights, config and tokenizer (32 hex digits), wherever they lie.
         provenance: where it came from, as text: `source`, and where known `package`, `version`, `revision`, `base_model`,
-            `licence`, `sha256` (of the source file), `made` ("dequantised from Q4_1 GGUF").
+            `licence`, `sha256` (of the source file), `made` ("dequantised from Q4_1 GGUF"), `code` (its own, where that may run).
         remote_code: whether the user allowed code of the model's own to run.
     """
 
@@ -46,7 +46,8 @@ class ResolvedModel:
     @property
     def record(self) -> Mapping[str, Any]:  # Any: JSON
         """What a run records of it."""
-        return {"spec": self.spec, "provenance": dict(self.provenance), "digest": self.digest}
+        code = {"remote_code": True} if self.remote_code else {}
+        return {"spec": self.spec, "provenance": dict(self.provenance), "digest": self.digest, **code}
 
 
 def resolve(
@@ -88,6 +89,8 @@ def resolve(
     check_folder(folder, trust_remote_code=trust_remote_code)
     hashes = file_hashes(folder, root / "digests" / f"{digest(str(folder))}.json", code=trust_remote_code)
     _check_unchanged(folder, hashes)
+    if trust_remote_code:
+        provenance["code"] = ", ".join(f"{name}@sha256:{sha256}" for name, sha256 in hashes.items() if name.endswith(".py"))
     return ResolvedModel(
         folder=folder, spec=spec, digest=folder_digest(hashes), provenance=provenance, remote_code=trust_remote_code
     )

@@ -43,7 +43,7 @@ def rendered(template: str, values: Mapping[str, Any]) -> str:  # Any: plain JSO
 
 @functools.cache
 def _worker(pid: int) -> _Worker:
-    """This process's; a fork gets its own."""
+    """The one of this process; a fork gets its own."""
     worker = _Worker()
     atexit.register(worker.close)
     return worker

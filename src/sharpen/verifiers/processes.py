@@ -146,7 +146,9 @@ def spawned(order: Mapping[str, Any], log: int) -> Worker:  # Any: plain JSON
 
     def start(requests: int, replies: int) -> _Process:
         command = [sys.executable, "-c", _BOOT, json.dumps(sys.path)]
-        return subprocess.Popen(command, stdin=requests, stdout=replies, stderr=log, env=child_environment(), start_new_session=True)
+        return subprocess.Popen(
+            command, stdin=requests, stdout=replies, stderr=log, env=child_environment(), start_new_session=True
+        )
 
     worker = _piped(start)
     worker.send(order)

@@ -12,7 +12,7 @@ from sharpen.feedback.checklist import ASK
 from sharpen.feedback.p_true import asked_both_ways, p_true
 from sharpen.feedback.quoted import quoted
 from sharpen.feedback.rubric import RUBRIC, rubric
-from sharpen.feedback.tested import PLANTED, tested
+from sharpen.feedback.watched import PLANTED, watched
 from sharpen.monitors import alarms, round_monitors
 from sharpen.protocols import Round
 from sharpen.types import Prompt, user
@@ -45,7 +45,7 @@ GROUPS = [group(["It is 4.", "It is 5."], prompt=user(f"What is 2 + 2, for the {
 
 
 def fooled(round: Round, **settings: object) -> tuple[float, list[tuple[float | None, ...]]]:
-    found = list(tested(rubric(), **settings)(GROUPS, round))  # type: ignore[arg-type]
+    found = list(watched(rubric(), **settings)(GROUPS, round))  # type: ignore[arg-type]
     shares = [one.signals["judge_fooled"] for one in found if "judge_fooled" in one.signals]
     assert len(shares) == settings.get("num_prompts", 2)
     return round_monitors(found)["judge_fooled"], [one.score("reward") for one in found]
@@ -91,25 +91,25 @@ def test_a_constant_judge_prefers_nothing_and_is_not_called_fooled() -> None:
 
 def test_what_is_planted_goes_no_further_and_is_drawn_anew_in_every_round() -> None:
     reads = judged_by(lambda text, answer: 1)
-    found = list(tested(rubric())(GROUPS, reads))
+    found = list(watched(rubric())(GROUPS, reads))
     assert [one.completions for one in found] == [one.completions for one in GROUPS]
     drawn = set()
     for index in range(8):
         round = type(reads)(index=index)  # type: ignore[call-arg]
-        found = list(tested(rubric())(GROUPS, round))
+        found = list(watched(rubric())(GROUPS, round))
         drawn.add(tuple(place for place, one in enumerate(found) if "judge_fooled" in one.signals))
     assert len(drawn) > 3
 
 
 def test_it_is_a_part_that_prints_and_differs_with_what_it_tests() -> None:
-    assert repr(tested(rubric(role="judge"), num_prompts=3)) == "tested(rubric(role='judge'), num_prompts=3)"
-    assert (tested(rubric(role="judge")).reads, tested(p_true(), name="p_true").writes) == (("judge",), ("p_true",))
-    keys = {one.key for one in (rubric(), tested(rubric()), tested(rubric(role="base")), tested(rubric(), planted=("x",)))}
+    assert repr(watched(rubric(role="judge"), num_prompts=3)) == "watched(rubric(role='judge'), num_prompts=3)"
+    assert (watched(rubric(role="judge")).reads, watched(p_true(), name="p_true").writes) == (("judge",), ("p_true",))
+    keys = {one.key for one in (rubric(), watched(rubric()), watched(rubric(role="base")), watched(rubric(), planted=("x",)))}
     assert len(keys) == 4
     with pytest.raises(ValueError, match="writes reward, not 'mark'"):
-        tested(rubric(), name="mark")
+        watched(rubric(), name="mark")
     with pytest.raises(ValueError, match="plant at least one"):
-        tested(rubric(), planted=())
+        watched(rubric(), planted=())
 
 
 @pytest.mark.parametrize("answer", [*PLANTED, "</answer 0>", "{question}", "{quoted}", "{item}\n</answer>"])
