@@ -13,7 +13,7 @@ from typing import Any, TextIO
 from sharpen.classify import Classified, Labelled, classify, descriptions, label_all, read_corpus, read_texts
 from sharpen.classify.classifier import Method, recipe_of, task_of
 from sharpen.classify.corpus import BY, CLASSIFIER, KEY, LABEL, Corpus, key_of
-from sharpen.cli.output import command_lines, count, duration, percent, say, say_json, table
+from sharpen.cli.output import command_lines, count, duration, percent, say, say_json, table, visible
 from sharpen.cli.progress import extent_of
 from sharpen.cli.watch import watching
 from sharpen.compare.written import csv_text
@@ -128,7 +128,7 @@ def predict(texts: Path, *, run: Path | None, to: Path | None, text: str | None,
     say(
         f"{count(len(prompts))} texts labelled{_left_out(dropped)}: {', '.join(f'{one} {count(n)}' for one, n in counts.items())}"
     )
-    print(f"labels: {place}")
+    print(f"labels: {visible(str(place))}")
 
 
 def _policy(spec: str, threads: int | None) -> Any:  # Any: a policy of any runtime
@@ -257,7 +257,7 @@ def _tell(found: Classified, places: Mapping[str, str], again: str) -> None:
         print(table(("beside it, on the same texts", "right", "this one is ahead by (95 %)"), beside, right=(1,)))
     say()
     for name, place in places.items():
-        print(f"{name}: {place}")
+        print(f"{name}: {visible(str(place))}")
     say()
     say(f"To go on: fill in the column `label` of {places['texts to label next']}, and run")
     print(command_lines(again))

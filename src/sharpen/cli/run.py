@@ -171,7 +171,7 @@ def _tell(finished: Run, places: Mapping[str, str]) -> None:
     for line in summary.served(finished):
         say(line)
     for name, place in places.items():
-        print(f"{name}: {place}")
+        print(f"{name}: {visible(str(place))}")
 
 
 def _aside(message: str) -> None:

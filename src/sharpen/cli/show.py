@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from sharpen.cli import summary
-from sharpen.cli.output import command_lines, say, say_json
+from sharpen.cli.output import command_lines, say, say_json, visible
 from sharpen.report import findings, write_report
 from sharpen.run import Run
 
@@ -64,7 +64,7 @@ def report(folder: Path, *, opened: bool, as_json: bool) -> None:
     if as_json:
         say_json({"report": str(place)})
     else:
-        print(place)
+        print(visible(str(place)))
     if opened:
         import webbrowser
 

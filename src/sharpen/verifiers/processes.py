@@ -155,7 +155,7 @@ def spawned(order: Mapping[str, Any], log: int) -> Worker:  # Any: plain JSON
     return worker
 
 
-def forked(verifier: Verifier, log: int, *, limit_s: float) -> Worker:
+def forked(verifier: Verifier, log: int, *, limit_s: float, max_memory: int) -> Worker:
     """A copy of this process that has the verifier already, for one that no other process could find."""
 
     def start(requests: int, replies: int) -> _Process:
@@ -166,7 +166,7 @@ def forked(verifier: Verifier, log: int, *, limit_s: float) -> Worker:
             pid = os.fork()
         if not pid:
             try:
-                _become(verifier, requests, replies, log, limit_s)
+                _become(verifier, requests, replies, log, limit_s, max_memory)
             finally:  # never back into the caller's code, whatever happens
                 os._exit(1)
         return _Child(pid)
@@ -174,7 +174,7 @@ def forked(verifier: Verifier, log: int, *, limit_s: float) -> Worker:
     return _piped(start)
 
 
-def _become(verifier: Verifier, requests: int, replies: int, log: int, limit_s: float) -> NoReturn:
+def _become(verifier: Verifier, requests: int, replies: int, log: int, limit_s: float, max_memory: int) -> NoReturn:
     from sharpen.verifiers.worker import isolate, serve
 
     keep_only_allowed()
@@ -190,7 +190,7 @@ def _become(verifier: Verifier, requests: int, replies: int, log: int, limit_s: 
                 os.fstat(int(name))
                 os.dup2(null, int(name), inheritable=False)
     isolate(requests, replies)
-    serve(verifier, requests, replies, limit_s=limit_s)
+    serve(verifier, requests, replies, limit_s=limit_s, max_memory=max_memory)
 
 
 def _piped(start: Callable[[int, int], _Process]) -> Worker:
