@@ -7,6 +7,7 @@ import json
 import os
 import resource
 import signal
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, NoReturn
 
@@ -44,7 +45,8 @@ def main() -> NoReturn:
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_NOFILE, 32),
     ):
-        resource.setrlimit(kind, (limit, limit))
+        with suppress(ValueError, OSError):  # a system that has not this limit still has that of time
+            resource.setrlimit(kind, (limit, limit))
     _answer(replies, {"ready": True})
     while (asked := read_frame(requests)) is not None:
         signal.setitimer(signal.ITIMER_PROF, CPU_S)
