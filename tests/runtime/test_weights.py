@@ -336,7 +336,12 @@ def test_nothing_in_the_package_can_unpickle():
             if isinstance(node, ast.ImportFrom):
                 assert (node.module or "").split(".")[0] not in modules, path
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-                assert (node.value.id, node.attr) not in {("torch", "load"), ("torch", "save"), ("np", "load"), ("numpy", "load")}, path
+                assert (node.value.id, node.attr) not in {
+                    ("torch", "load"),
+                    ("torch", "save"),
+                    ("np", "load"),
+                    ("numpy", "load"),
+                }, path
             if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
                 assert isinstance(node.value, ast.Constant), path
                 assert node.value.value is False, path

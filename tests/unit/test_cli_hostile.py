@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 
 import pytest
-from cli_runs import TINY, sharpen
 from test_report import poisoned_run
 
+from cli_runs import TINY, sharpen
 from sharpen.run import Run
 
 HOSTILE = "a\x1b]0;pwned\x07\x1b[2J\x9b31m\u202eb\u2066\u200b\r\x08<b>[red]c[/red]"

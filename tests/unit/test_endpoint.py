@@ -348,14 +348,20 @@ def test_turns_are_even_and_a_pause_holds_all_back() -> None:
     assert time.monotonic() - began < 1
 
 
-@pytest.mark.parametrize("host", ["2852039166", "0xa9fea9fe", "0251.0376.0251.0376", "169.16689662", "0xA9.254.43518", "①⑥⑨.254.169.254"])
+@pytest.mark.parametrize(
+    "host", ["2852039166", "0xa9fea9fe", "0251.0376.0251.0376", "169.16689662", "0xA9.254.43518", "①⑥⑨.254.169.254"]
+)
 @pytest.mark.parametrize("private", ["", ",private=yes"])
 def test_other_spellings_of_a_metadata_address_are_refused_always(host: str, private: str) -> None:
-    with pytest.raises((ModelError, ValueError), match=r"stands for 169\.254\.169\.254|cannot be found|is none that can be asked"):
+    with pytest.raises(
+        (ModelError, ValueError), match=r"stands for 169\.254\.169\.254|cannot be found|is none that can be asked"
+    ):
         place_of(parse_served(f"endpoint:m@http://{host}/v1{private}"))
 
 
-@pytest.mark.parametrize("address", ["169.254.169.254", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "fe80::1%eth0", "fd00:ec2::254"])
+@pytest.mark.parametrize(
+    "address", ["169.254.169.254", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "fe80::1%eth0", "fd00:ec2::254"]
+)
 def test_a_name_that_turns_to_a_metadata_address_is_refused_at_the_next_call(
     monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
