@@ -24,7 +24,7 @@ class _Strict(yaml.SafeLoader):
     """
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:  # Any: as in PyYAML
-        event = self.peek_event()  # type: ignore[no-untyped-call]  # PyYAML's stubs leave it untyped
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]  # Any: PyYAML's stubs leave it untyped
         if isinstance(event, yaml.AliasEvent):
             raise yaml.composer.ComposerError(None, None, "aliases are not read; write the value out", event.start_mark)
         if getattr(event, "tag", None) is not None:

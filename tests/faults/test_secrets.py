@@ -126,9 +126,12 @@ def test_no_key_is_anywhere_after_a_run(
 
 def test_a_search_finds_a_key_that_is_there(tmp_path: Path) -> None:
     """The control of the test above: each kind of file is really read."""
-    folder = tmp_path / "run"
-    run = sharpen(f"run rft {TINY} --num-train 24 --num-gate 8 --num-final 8 --num-prompts 8 --num-samples 2 --rounds 1 --no-controls "
-                  f"--instruction {KEY} --out {folder}")  # fmt: skip
+    folder, rows = tmp_path / "run", tmp_path / "rows.jsonl"
+    rows.write_text("".join(f'{{"prompt": "{KEY} {number}", "target": "x"}}\n' for number in range(24)))
+    sizes = "--num-gate 8 --num-final 8 --num-prompts 8 --num-samples 2 --rounds 1 --no-controls"
+    run = sharpen(
+        f"run rft {TINY.replace('--task tiny', f'--task {rows}')} --verifier exact {sizes} --max-new-tokens 8 --out {folder}"
+    )
     assert run.code == 0, run.err
     assert {path.suffix for path in files_that_tell(folder, KEY)} >= {".parquet", ".html", ".sqlite"}
 

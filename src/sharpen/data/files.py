@@ -121,11 +121,12 @@ def _json_lines(path: Path) -> Iterator[_Read]:
 
 def _json_row(where: str, line: bytes) -> object | RowError:
     try:
-        return json.loads(line.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_no_duplicates)
+        row: object = json.loads(line.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_no_duplicates)
     except UnicodeDecodeError as error:
         return RowError(f"{where}: is not UTF-8 at byte {error.start}; save the file as UTF-8", kind="not UTF-8")
     except (ValueError, RecursionError) as error:
         return RowError(f"{where}: is not a JSON object ({error}); write one object a line", kind="no JSON object")
+    return row
 
 
 def _too_long(where: str, *, rest: int = 0) -> RowError:

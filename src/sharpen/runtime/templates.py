@@ -25,7 +25,7 @@ __all__ = ["TemplateError", "rendered"]
 
 _BOOT = "import json, sys; sys.path[:] = json.loads(sys.argv.pop()); from sharpen.runtime.template_worker import main; main()"
 _START_S = 120.0
-_PATIENCE_S = 60.0  # wall-clock; processor time is what is limited, and a busy machine gives it slowly
+_PATIENCE_S = 300.0  # wall-clock; processor time is what is limited, and a busy machine gives it slowly
 
 
 class TemplateError(ValueError):
