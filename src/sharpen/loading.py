@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sharpen.data import DataRow, Rows, Splits, make_task, need_targets, procedural_task, read_rows
+from sharpen.data import DataRow, Rows, Splits, make_task, procedural_task, read_rows
 from sharpen.data.packages import PACKAGES
 from sharpen.errors import DataError, ModelError
 from sharpen.examples import Demonstration
@@ -224,6 +224,7 @@ def load_task(
     second: Task | None = None,
     check_targets: bool = True,
     allow_code_execution: bool = False,
+    max_bad_rows: float = 0.0,
 ) -> Task:
     """A task: prompts in disjoint splits, with the verifier that checks answers.
 
@@ -244,6 +245,7 @@ def load_task(
         second: another task, on whose gate split the model must not get worse.
         check_targets: refuse a target that the verifier rejects.
         allow_code_execution: the verifier `code` may run what a model wrote, in a sandbox.
+        max_bad_rows: share of the rows of a file that may be unusable; they are left out, counted in `dropped`. At 0 the first raises.
 
     Raises:
         ValueError: an argument is wrong, or does not go with this kind of task.
@@ -263,15 +265,15 @@ def load_task(
     name = source if isinstance(source, str) else ""
     where: Mapping[str, str] = {}
     made = name == "tiny" or name.startswith("lab:")
-    own = {"columns": columns, "held_out": held_out, "instruction": instruction, "raw": raw or None}
+    of_files = {"columns": columns, "held_out": held_out, "raw": raw or None, "max_bad_rows": max_bad_rows or None}
     if name == "tiny":
-        _refuse("the tiny task", parameters=parameters, **own)
+        _refuse("the tiny task", parameters=parameters, instruction=instruction, **of_files)
         task = tiny_task(sizes, check, max_new_tokens)
     elif name.startswith("lab:"):
-        _refuse("a laboratory task", parameters=parameters, **own)
+        _refuse("a laboratory task", parameters=parameters, instruction=instruction, **of_files)
         task = lab_task(name.removeprefix("lab:"), sizes, check, max_new_tokens)
     elif name.startswith("rg:"):
-        _refuse(f"a generated task ({name})", **{**own, "instruction": None})
+        _refuse(f"a generated task ({name})", **of_files)
         task = procedural_task(name, parameters, check, splits=sizes, instruction=instruction, max_new_tokens=limit)
     else:
         if name.isidentifier() and not Path(name).exists():
@@ -279,7 +281,14 @@ def load_task(
         _refuse(f"a file of prompts ({name})" if name else "rows of one's own", parameters=parameters)
         brought = PACKAGES.get(name.removeprefix("pypi:")) if check is None and name.startswith("pypi:") else None
         check = load_verifier(brought.verifier, allow_code_execution=allow_code_execution) if brought else check
-        given = [_asked(rows, columns, instruction, raw, check) for rows in (source, held_out) if rows is not None]
+        compared = isinstance(check, _COMPARES)
+        given = [
+            instructed(read_rows(rows, columns, raw=raw, targets=compared, max_bad=max_bad_rows), instruction)
+            for rows in (source, held_out)
+            if rows is not None
+        ]
+        if isinstance(check, code):
+            need_tests(prompt for rows in given for prompt in rows.prompts)
         other = given[1] if len(given) > 1 else None
         task = make_task(given[0], check, splits=sizes, held_out=other, max_new_tokens=limit)
         where = {row.prompt.id: row.where for rows in given for row in rows.rows}
@@ -301,21 +310,6 @@ def with_second(task: Task, second: Task) -> Task:
             "the second task needs a verifier of its own (`--second-verifier`): number, exact, module:function, ..."
         )
     return task.replace(second=second)
-
-
-def _asked(
-    source: str | Path | Iterable[Mapping[str, object]],
-    columns: Mapping[str, str] | None,
-    instruction: str | None,
-    raw: bool,
-    verifier: Verifier | None,
-) -> Rows:
-    rows = read_rows(source, columns, raw=raw)
-    if isinstance(verifier, _COMPARES):
-        need_targets(rows)
-    if isinstance(verifier, code):
-        need_tests(rows.prompts)
-    return instructed(rows, instruction)
 
 
 def _shown(rows: Rows) -> tuple[Demonstration, ...]:

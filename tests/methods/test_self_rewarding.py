@@ -36,7 +36,7 @@ def test_a_constant_judge_gives_no_pairs() -> None:
 
 
 def test_a_judge_that_knows_gives_right_pairs_alone() -> None:
-    found = list(best_vs_worst()(judged(lambda text: 5 if "Answer: good" in text else 1), ROUND))
+    found = list(best_vs_worst()(judged(lambda text: 5 if "\ngood\n</answer" in text else 1), ROUND))
     assert [(one.chosen.completion.text, one.rejected.completion.text) for one in found] == [("good", "bad")]
 
 

@@ -52,6 +52,14 @@ def crashing_on_gold(prompt, completion):
     return 0.0
 
 
+def hasty(prompt, completion):
+    return float(int(completion.text) == int(prompt.target))
+
+
+def shy(prompt, completion):
+    return None if not completion.text.isdigit() else float(completion.text == prompt.target)
+
+
 COUNT = itertools.count()
 
 

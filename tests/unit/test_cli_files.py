@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sharpen.cli.files import read_file, read_yaml, written_yaml
+from sharpen.cli.files import read_file
 from sharpen.errors import DataError
+from sharpen.strict_yaml import read_yaml, written_yaml
 
 PLAIN = st.recursive(
     st.one_of(
@@ -52,6 +53,39 @@ def test_reads_names_and_values(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("no", "no"),
+        ("NO", "NO"),
+        ("off", "off"),
+        ("y", "y"),
+        ("Yes", "Yes"),
+        ("true", True),
+        ("1e3", 1000.0),
+        ("1e-5", 1e-5),
+        ("1:30", "1:30"),
+        ("22:22:22", "22:22:22"),
+        ("0777", "0777"),
+        ("0x1F", "0x1F"),
+        ("0b1", "0b1"),
+        ("1_000", "1_000"),
+        ("+1", 1),
+        ("1.", 1.0),
+        (".inf", float("inf")),
+        ("2001-12-14", "2001-12-14"),
+        ("=", "="),
+        ("<<", "<<"),
+        ("~", None),
+        ("", None),
+        ("null", None),
+    ],
+)
+def test_values_mean_what_yaml_1_2_says(text: str, value: object) -> None:
+    assert read_yaml(f"a: {text}\n") == {"a": value}
+    assert type(read_yaml(text)) is type(value)
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ("rounds: 1\nseed: 2\nrounds: 3\n", "line 3: 'rounds' is given twice; keep one"),
@@ -62,7 +96,18 @@ def test_reads_names_and_values(tmp_path: Path) -> None:
         ("just words\n", "holds str, not settings"),
         ("", "holds NoneType, not settings"),
         ("3: rounds\n", "3 is no name of a setting"),
-        ("method: !!python/object/apply:os.system ['true']\n", "line 1:"),
+        (
+            "method: !!python/object/apply:os.system ['true']\n",
+            "line 1: the tag 'tag:yaml.org,2002:python/object/apply:os.system'",
+        ),
+        ("rounds: !!int '3'\n", "line 1: the tag 'tag:yaml.org,2002:int' is not read"),
+        ("rounds: !own 3\n", "line 1: the tag '!own' is not read"),
+        ("a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n", "line 2: aliases are not read"),
+        ("base: {a: 1}\nb: {<<: *base}\n", "line 2: aliases are not read"),
+        ("a: 1\n---\nb: 2\n", "line 2:"),
+        ("a: " + "[" * 5000 + "]" * 5000 + "\n", "nested too deep"),
+        ("? [a, b]\n: 1\n", "line 1:"),
+        ("#" * 2**20 + "\na: 1\n", "is larger than 1048576 bytes"),
     ],
 )
 def test_refuses_what_is_no_plain_mapping_and_names_the_line(tmp_path: Path, text: str, said: str) -> None:

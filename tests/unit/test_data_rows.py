@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sharpen.data import need_targets, read_rows
+from sharpen.data import read_rows
 from sharpen.data.fields import DataRow
 from sharpen.errors import DataError
 from sharpen.types import Message, Text, user
@@ -176,10 +176,10 @@ def test_an_answer_column_is_never_guessed_but_hinted_at() -> None:
     assert rows.rows[0].prompt.target is None
     assert rows.rows[0].prompt.tags == {"answer": "1"}
     with pytest.raises(DataError, match=r"row 1: has no target .* if 'answer' holds it, say columns={'target': 'answer'}"):
-        need_targets(rows)
+        read_rows([{"prompt": "q", "answer": "1"}], targets=True)
     with pytest.raises(DataError, match=r"add a column 'target'"):
-        need_targets(read_rows([{"prompt": "q"}]))
-    need_targets(read_rows([{"prompt": "q", "target": "1"}]))
+        read_rows([{"prompt": "q"}], targets=True)
+    assert read_rows([{"prompt": "q", "target": "1"}], targets=True).prompts
 
 
 def test_duplicate_ids_are_refused_with_both_places() -> None:

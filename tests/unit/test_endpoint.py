@@ -7,6 +7,7 @@ import json
 import pickle
 import random
 import socket
+import threading
 import time
 from decimal import Decimal
 from pathlib import Path
@@ -85,6 +86,10 @@ def test_a_wrong_spec_is_refused_in_words_that_repeat_no_key(spec: str, message:
         "[::]",
         "224.0.0.1",
         "255.255.255.255",
+        "[::169.254.169.254]",
+        "[::ffff:0:169.254.169.254]",
+        "169.254.0.1",
+        "168.63.129.16",
     ],
 )
 def test_addresses_of_metadata_and_of_no_host_are_refused_always(host: str) -> None:
@@ -341,3 +346,59 @@ def test_turns_are_even_and_a_pause_holds_all_back() -> None:
     waits = [back_off(tries, 0.5, random.Random(1)) for tries in (1, 2, 3, 99)]
     assert all(low / 2 <= wait <= low for wait, low in zip(waits, (0.5, 1, 2, 30), strict=True))
     assert time.monotonic() - began < 1
+
+
+@pytest.mark.parametrize(
+    "host", ["2852039166", "0xa9fea9fe", "0251.0376.0251.0376", "169.16689662", "0xA9.254.43518", "①⑥⑨.254.169.254"]
+)
+@pytest.mark.parametrize("private", ["", ",private=yes"])
+def test_other_spellings_of_a_metadata_address_are_refused_always(host: str, private: str) -> None:
+    with pytest.raises(
+        (ModelError, ValueError), match=r"stands for 169\.254\.169\.254|cannot be found|is none that can be asked"
+    ):
+        place_of(parse_served(f"endpoint:m@http://{host}/v1{private}"))
+
+
+@pytest.mark.parametrize(
+    "address", ["169.254.169.254", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "fe80::1%eth0", "fd00:ec2::254"]
+)
+def test_a_name_that_turns_to_a_metadata_address_is_refused_at_the_next_call(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    served = parse_served("endpoint:m@https://models.example.org/v1,private=yes")
+    named(monkeypatch, "93.184.216.34")
+    assert place_of(served).url.startswith("https://93.184.216.34:443/")
+    named(monkeypatch, "93.184.216.34", address)
+    with pytest.raises(ModelError, match="is not asked: its host stands for"):
+        place_of(served)
+
+
+def test_proxies_and_credentials_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A request goes to the address that was tested, whatever proxy is set, and takes nothing out of a .netrc."""
+    seen: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_server(("127.0.0.1", 0)) as proxy:
+        proxy.setblocking(False)
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                seen.append(connection.recv(65536))
+                connection.sendall(b"HTTP/1.1 401 no\r\ncontent-length: 0\r\n\r\n")
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        (tmp_path / ".netrc").write_text("machine 127.0.0.1 login canary-user password canary-pass\n")
+        (tmp_path / ".netrc").chmod(0o600)
+        monkeypatch.setenv("HOME", str(tmp_path))
+        monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "HTTPS_PROXY", "https_proxy"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        model = EndpointRuntime(parse_served(f"endpoint:m@http://127.0.0.1:{server.getsockname()[1]}/v1,at_once=1,timeout=20"))
+        with pytest.raises(ModelError, match="the key is not accepted"):
+            model.load(model.base).generate([Request(prompt=user("a"))], Sampling())
+        with pytest.raises(BlockingIOError):
+            proxy.accept()
+    assert seen
+    assert seen[0].startswith(b"POST /v1/chat/completions ")
+    assert b"canary" not in seen[0]
+    assert b"authorization" not in seen[0].lower()

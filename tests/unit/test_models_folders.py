@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -92,6 +93,68 @@ def test_a_damaged_folder_is_refused_in_one_sentence(folder: Path, damage: Calla
         resolve(str(folder), cache=folder.parent / "cache")
     assert "\n" not in str(raised.value)
     assert str(folder) in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("num_hidden_layers", 10**9), ("vocab_size", 10**12), ("hidden_size", 10**6), ("intermediate_size", -1)],
+)
+def test_a_config_that_asks_for_more_than_the_weights_hold_is_refused_before_anything_is_allocated(
+    folder: Path, name: str, value: int
+) -> None:
+    edit(folder / "config.json", **{name: value})
+    with pytest.raises(
+        ModelError, match=rf"config.json says {name} {value}, and the weights are \d+ tensors, the widest of \d+"
+    ):
+        check_folder(folder, trust_remote_code=False)
+    edit(folder / "config.json", **{name: 1}, text_config={name: value})
+    with pytest.raises(ModelError, match=f"says {name} {value}"):
+        check_folder(folder, trust_remote_code=False)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "vocab.txt", "own.py"])
+def test_a_file_that_is_a_link_to_elsewhere_is_refused(folder: Path, name: str) -> None:
+    secret = folder.parent / "id_rsa"
+    secret.write_text("mine")
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to(secret)
+    with pytest.raises(ModelError, match=rf"{name} is a link to .*id_rsa, outside of the folder; copy the file into it"):
+        check_folder(folder, trust_remote_code=True)
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with pytest.raises(ModelError, match=f"{name} is neither a file nor a folder"):
+        check_folder(folder, trust_remote_code=True)
+
+
+def test_links_within_the_folder_and_into_the_hubs_cache_are_read(whole: Path, tmp_path: Path) -> None:
+    blobs, snapshot = tmp_path / "models--a--b" / "blobs", tmp_path / "models--a--b" / "snapshots" / ("0" * 40)
+    blobs.mkdir(parents=True)
+    snapshot.mkdir(parents=True)
+    for path in whole.iterdir():
+        shutil.copy(path, blobs / path.name)
+        (snapshot / path.name).symlink_to(Path("..") / ".." / "blobs" / path.name)
+    check_folder(snapshot, trust_remote_code=False)
+    inside = Path(shutil.copytree(whole, tmp_path / "inside"))
+    (inside / "model.safetensors").rename(inside / "weights.data")
+    (inside / "model.safetensors").symlink_to("weights.data")
+    check_folder(inside, trust_remote_code=False)
+    (tmp_path / "linked").symlink_to(inside)
+    check_folder(tmp_path / "linked", trust_remote_code=False)
+
+
+def test_what_code_may_run_is_recorded_by_its_content(folder: Path) -> None:
+    (folder / "own.py").write_text("x = 1")
+    found = resolve(str(folder), cache=folder.parent / "cache", trust_remote_code=True)
+    sha256 = hashlib.sha256(b"x = 1").hexdigest()
+    assert found.record["remote_code"] is True
+    assert found.record["provenance"]["code"] == f"own.py@sha256:{sha256}"
+    assert "remote_code" not in resolve(str(folder), cache=folder.parent / "cache").record
+
+
+def test_a_card_that_would_hurt_says_nothing(folder: Path) -> None:
+    for header in ("a: &a [x]\nb: [*a, *a]", "[" * 9000, "license: !!python/name:os.system x", "license: [mit]", "? [a]\n: b"):
+        (folder / "README.md").write_text(f"---\n{header}\n---\n")
+        assert resolve(str(folder), cache=folder.parent / "cache").provenance == {"source": str(folder)}
 
 
 def test_code_of_the_models_own_never_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

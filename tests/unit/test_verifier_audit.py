@@ -8,9 +8,11 @@ from flawed_verifiers import (
     constant,
     contains,
     crashing_on_gold,
+    hasty,
     moody,
     never,
     not_empty,
+    shy,
     silent,
     starts,
     truncating,
@@ -103,6 +105,15 @@ def test_a_verifier_that_rejects_its_gold_is_not_sound(verifier):
     audit = audit_verifier(verifier, SUMS)
     assert not audit.sound
     assert "does not accept 30 of 30 targets, for example '31' for '10+21', whose target is '31'" in audit.sentence
+
+
+def test_a_verifier_that_raises_where_it_should_reject_is_found_and_one_that_abstains_is_not():
+    audit = audit_verifier(hasty, SUMS)
+    assert all(row.passed for row in audit.rows)
+    assert not audit.sound
+    assert set(audit.failures) == {"raised ValueError"}
+    assert f"it fails in place of a verdict: raised ValueError {audit.failures['raised ValueError']} times" in audit.sentence
+    assert audit_verifier(shy, SUMS).sound
 
 
 def test_abstentions_are_counted_by_reason():

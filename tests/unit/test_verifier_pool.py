@@ -275,6 +275,24 @@ def test_huge_texts_pass():
     assert [verdict.score for verdict in verdicts] == [1.0, 1.0, 0.0]
 
 
+def leaking(prompt, completion):
+    """A verifier that keeps what it allocates; `huge` asks for more than there is."""
+    import os
+
+    size = 2**34 if completion.text == "huge" else 48 * 2**20
+    KEPT.append(bytearray(os.urandom(1) * size))
+    return 1.0
+
+
+KEPT = []
+
+
+def test_a_verifier_that_leaks_costs_new_processes_and_no_verdict():
+    with VerifierPool(local(leaking), num_workers=1, max_memory=256 * 2**20) as pool:
+        verdicts = told(pool, *["leak"] * 12, "huge", *["leak"] * 3)
+    assert verdicts == [(1.0, None)] * 12 + [(None, "raised MemoryError")] + [(1.0, None)] * 3
+
+
 def test_users_19_a_pattern_of_exponential_time_is_cut():
     with VerifierPool(pattern(r"^(a+)+$"), timeout_s=1.0) as pool:
         assert told(pool, "a" * 40 + "b", "aaa", "b") == [(None, "timeout"), (1.0, None), (0.0, None)]

@@ -16,7 +16,7 @@ from sharpen.classify import Basis, Classified, classify, descriptions, read_cor
 from sharpen.classify.basis import Method
 from sharpen.classify.classifier import recipe_of, task_of
 from sharpen.classify.corpus import CLASSIFIER, KEY, LABEL, Corpus, key_of
-from sharpen.cli.output import command_lines, count, duration, percent, say, say_json, table
+from sharpen.cli.output import command_lines, count, duration, percent, say, say_json, table, visible
 from sharpen.cli.predict import POINTER, Given, table_of
 from sharpen.cli.progress import extent_of
 from sharpen.cli.watch import watching
@@ -219,7 +219,7 @@ def _tell(found: Classified, places: Mapping[str, str], again: str) -> None:
         print(table(("beside it, on the same texts", "right", "this one is ahead by (95 %)"), beside, right=(1,)))
     say()
     for name, place in places.items():
-        print(f"{name}: {place}")
+        print(f"{name}: {visible(str(place))}")
     say()
     say(f"To go on: fill in the column `label` of {places['texts to label next']}, and run")
     print(command_lines(again))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from sharpen.cli.field import Watching, prepared
-from sharpen.cli.output import command_lines, count, say, say_json, table
+from sharpen.cli.output import command_lines, count, say, say_json, table, visible
 from sharpen.cli.question import Question, read_question
 from sharpen.compare import Comparison, Contest, of_contest, of_runs, tables
 from sharpen.compare.page import write_comparison
@@ -110,4 +110,4 @@ def _tell(found: Comparison, places: Mapping[str, str]) -> None:
     if found.command:
         print(f"\nto go on with it, or to see it again:\n{command_lines(found.command)}")
     for what, place in places.items():
-        print(f"{what}: {place}")
+        print(f"{what}: {visible(str(place))}")

@@ -12,10 +12,11 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from sharpen.cli.files import read_file, read_yaml
+from sharpen.cli.files import read_file
 from sharpen.cli.settings import GROUPS, MAPPINGS, RENAMINGS, Settings, kinds
 from sharpen.cli.values import metavar
 from sharpen.errors import SharpenError
+from sharpen.strict_yaml import read_yaml
 
 __all__ = ["METHOD_FLAGS", "SettingsCommand", "given_settings", "with_settings"]
 

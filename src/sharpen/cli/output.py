@@ -69,8 +69,9 @@ def command_lines(command: str, *, width: int = WIDTH) -> str:
 
 
 def say_json(value: object) -> None:
-    """Print a value as JSON for programs; numbers that are no numbers become null."""
-    print(json.dumps(_plain(value), indent=1, ensure_ascii=False, allow_nan=False))
+    """Print a value as JSON for programs; numbers that are no numbers become null, and what a terminal might obey is escaped."""
+    text = json.dumps(_plain(value), indent=1, ensure_ascii=False, allow_nan=False)
+    print("".join(letter if letter.isprintable() or letter == "\n" else json.dumps(letter)[1:-1] for letter in text))
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[int] = ()) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sharpen.classify import label_all, read_texts
 from sharpen.classify.corpus import BY, CLASSIFIER, KEY, LABEL, key_of
-from sharpen.cli.output import count, say, say_json
+from sharpen.cli.output import count, say, say_json, visible
 from sharpen.compare.written import csv_text
 from sharpen.errors import DataError
 from sharpen.loading import load_model
@@ -45,7 +45,7 @@ def predict(texts: Path, *, run: Path | None, to: Path | None, text: str | None,
         return
     say(f"classifier: {folder}")
     say(f"{count(len(rows))} texts labelled: {', '.join(f'{one} {count(n)}' for one, n in counts.items())}")
-    print(f"labels: {place}")
+    print(f"labels: {visible(str(place))}")
 
 
 def table_of(given: Sequence[Given]) -> str:

@@ -15,10 +15,12 @@ from sharpen.cli.flags import given_settings
 from sharpen.cli.output import count, say, say_json, visible
 from sharpen.cli.progress import extent_of
 from sharpen.cli.settings import read_settings
+from sharpen.cli.template import template_lines
 from sharpen.cli.watch import watching
 from sharpen.errors import LedgerError
 from sharpen.events import silent
 from sharpen.export import damage_in, export
+from sharpen.models.cache import cache_folder
 from sharpen.record import run_facts, run_key
 from sharpen.report import findings, write_report
 from sharpen.roles import guest_capabilities, guest_ids
@@ -74,12 +76,17 @@ def header(built: Built, room: str | None, file: Any) -> None:  # Any: a text st
     sizes = [f"{count(len(getattr(task, name)))} {name}" for name in ("train", "dev", "gate", "final") if getattr(task, name)]
     identity = runtime.identity
     say(f"{built.recipe.name} on {task.name}: {', '.join(sizes)} prompts", file=file)
+    for reason, number in task.dropped.items():
+        say(f"left out: {count(number)} ({reason})", file=file)
     where = (
         f"{count(runtime.num_parameters)} weights, on {identity['device']} in {identity['dtype']} with {identity['threads']} threads"
         if "device" in identity
         else "served elsewhere"
     )
     say(f"model {built.model.spec}: {where}", file=file)
+    if isinstance(runtime, TorchRuntime) and runtime.renderer.has_template:
+        for line in template_lines(built.model.spec, runtime.renderer.template, cache_folder()):
+            say(line, file=file)
     for role, guest in built.guests.items():
         say(f"{role}: {built.settings.roles[role]}, which can {', '.join(sorted(guest_capabilities(guest)))}", file=file)
     if room is not None:
@@ -174,7 +181,7 @@ def _tell(finished: Run, places: Mapping[str, str]) -> None:
     for line in summary.served(finished):
         say(line)
     for name, place in places.items():
-        print(f"{name}: {place}")
+        print(f"{name}: {visible(str(place))}")
 
 
 def _aside(message: str) -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
 from sharpen.budget import Budget
-from sharpen.cli.files import written_yaml
 from sharpen.cli.values import read_value, written_value
 from sharpen.digest import digest
+from sharpen.strict_yaml import written_yaml
 
 __all__ = ["GROUPS", "MAPPINGS", "RENAMINGS", "Settings", "kinds", "read_settings"]
 
@@ -95,6 +95,9 @@ class Settings:
     max_new_tokens: int | None = _setting("Task", "tokens that an answer may take; 256 by default (tiny: 8)")
     overlong: Literal["refuse", "drop"] = _setting(
         "Task", "what to do about prompts that do not fit the model's context", "refuse"
+    )
+    max_bad_rows: float = _setting(
+        "Task", "share of a file's rows that may be unusable: left out, counted by reason; at 0 the first is an error", 0.0
     )
     check_targets: bool = _setting("Task", "refuse a target that the verifier rejects", True)
     second: str | None = _setting("Task", "another task, on which the model must not get worse")

@@ -11,7 +11,7 @@ from typing import Literal
 import typer
 
 from sharpen.cli import summary
-from sharpen.cli.output import command_lines, count, say, say_json
+from sharpen.cli.output import command_lines, count, say, say_json, visible
 from sharpen.cli.program import WORLD
 from sharpen.export import damage_in
 from sharpen.ledger import Ledger
@@ -97,7 +97,7 @@ def report(folder: Path, *, opened: bool, as_json: bool) -> None:
     if as_json:
         say_json({"report": str(place)})
     else:
-        print(place)
+        print(visible(str(place)))
     if opened:
         import webbrowser
 

@@ -12,14 +12,14 @@ import numpy as np
 
 from sharpen.cli.contenders import Asked
 from sharpen.cli.field import Field, Watching, prepared
-from sharpen.cli.files import written_yaml
-from sharpen.cli.output import command_lines, say, say_json, table
+from sharpen.cli.output import command_lines, say, say_json, table, visible
 from sharpen.cli.question import Question, read_question
 from sharpen.compare.sweep import Sweep, Swept
 from sharpen.compare.sweep_page import differing, headline, percent, rung_words, spent_words, sweep_json, write_sweep
 from sharpen.compare.tried import Tried
 from sharpen.digest import digest
 from sharpen.report.document import written
+from sharpen.strict_yaml import written_yaml
 
 __all__ = ["sweep"]
 
@@ -162,4 +162,4 @@ def _tell(found: Swept, places: Mapping[str, str], after: str) -> None:
     )
     print(command_lines(after))
     for what, place in places.items():
-        print(f"{what}: {place}")
+        print(f"{what}: {visible(str(place))}")

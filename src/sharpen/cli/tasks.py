@@ -43,6 +43,7 @@ def make_cli_task(settings: Settings) -> Task:
         demonstrations=settings.demonstrations,
         check_targets=settings.check_targets,
         allow_code_execution=settings.allow_code_execution,
+        max_bad_rows=settings.max_bad_rows,
     )
     return task if settings.second is None else with_second(task, _second(settings, task.max_new_tokens))
 

@@ -1,7 +1,7 @@
 """From files, tables and generators to a task: strict reading, unique prompts, disjoint splits."""
 
 from sharpen.data.procedural import DatasetScore, procedural_rows, procedural_task
-from sharpen.data.rows import DataRow, Rows, need_targets, read_rows
+from sharpen.data.rows import DataRow, Rows, read_rows
 from sharpen.data.splits import Splits
 from sharpen.data.task import make_task
 
@@ -11,7 +11,6 @@ __all__ = [
     "Rows",
     "Splits",
     "make_task",
-    "need_targets",
     "procedural_rows",
     "procedural_task",
     "read_rows",

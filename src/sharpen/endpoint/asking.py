@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import functools
 import random
 import time
 from collections import Counter, deque
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING
 from sharpen.endpoint.account import Account, Answer
 from sharpen.endpoint.address import Place, place_of
 from sharpen.endpoint.pace import Pace, back_off
-from sharpen.endpoint.secret import Secret, secret_of
+from sharpen.endpoint.secret import Secret, secret_of, unlogged
 from sharpen.endpoint.served import PICODOLLARS, Served
 from sharpen.endpoint.wire import Asked, Kind, Reply, broken, read_reply
 from sharpen.errors import ModelError, SpentError
@@ -88,24 +90,30 @@ class Asking:
             "Accept-Encoding": "identity",
         }
         limits = httpx2.Limits(max_connections=self.served.at_once, max_keepalive_connections=self.served.at_once)
-        async with httpx2.AsyncClient(
-            trust_env=False, follow_redirects=False, limits=limits, timeout=self.served.timeout
-        ) as client:
-            self._timed = time.monotonic()
-            workers = [
-                asyncio.create_task(self._work(client, place, headers, secret))
-                for _ in range(min(self.served.at_once, len(asked)))
-            ]
-            try:
-                await asyncio.gather(*workers)
-            finally:
-                for worker in workers:
-                    worker.cancel()
-                await asyncio.gather(*workers, return_exceptions=True)
-                self._take_time()
-                self.account.commit()
+        with unlogged(secret):
+            async with httpx2.AsyncClient(
+                trust_env=False, follow_redirects=False, limits=limits, timeout=self.served.timeout
+            ) as client:
+                await self._ask_all(client, place, headers, secret, len(asked))
         if self._error is not None:
             raise self._error
+
+    async def _ask_all(
+        self, client: httpx2.AsyncClient, place: Place, headers: Mapping[str, str], secret: Secret | None, number: int
+    ) -> None:
+        """Have workers ask whatever waits, as many as there is work for, and see them all end."""
+        self._timed = time.monotonic()
+        workers = [
+            asyncio.create_task(self._work(client, place, headers, secret)) for _ in range(min(self.served.at_once, number))
+        ]
+        try:
+            await asyncio.gather(*workers)
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+            self._take_time()
+            self.account.commit()
 
     def _stop(self, error: Exception) -> None:
         self._error = self._error or error
@@ -168,19 +176,20 @@ class Asking:
     ) -> Reply:
         import httpx2
 
-        own = {**headers, "Idempotency-Key": one.key, **({"Authorization": f"Bearer {secret()}"} if secret else {})}
+        own = {**headers, "Idempotency-Key": one.key}
+        signed = None if secret is None else functools.partial(_signed, secret)
         extensions = {"sni_hostname": place.name} if place.name else {}
         try:
             async with (
                 asyncio.timeout(min(self.served.timeout, self._hours_left())),
-                client.stream("POST", place.url, content=one.body, headers=own, extensions=extensions) as response,
+                client.stream("POST", place.url, content=one.body, headers=own, auth=signed, extensions=extensions) as response,
             ):
                 body = bytearray()
                 async for chunk in response.aiter_raw():
                     body += chunk
                     if len(body) > _MOST_BODY:
                         return Reply(kind="parse", reason=f"more than {_MOST_BODY} bytes")
-                return read_reply(response.status_code, response.headers, bytes(body))
+                return _untold(read_reply(response.status_code, response.headers, bytes(body)), secret)
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout):
             return broken("no connection", "none")
         except (TimeoutError, httpx2.TimeoutException):
@@ -285,6 +294,19 @@ class Asking:
 
 
 _GO_ON = "the same command with a higher --max-hours goes on, and asks nothing again that is answered"
+
+
+def _signed(secret: Secret, request: httpx2.Request) -> httpx2.Request:
+    """The request with the key, which is in no variable of ours: a report of an error may show these."""
+    request.headers["Authorization"] = f"Bearer {secret()}"
+    return request
+
+
+def _untold(reply: Reply, secret: Secret | None) -> Reply:
+    """The reply, or a fault in its place where its answer repeats the key: what is answered is filed, shown and trained on."""
+    if secret is None or reply.text is None or not secret.told_in(reply.text):
+        return reply
+    return dataclasses.replace(reply, text=None, kind="content", reason="the answer repeats the key")
 
 
 def _shown(reason: str, secret: Secret | None) -> str:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from sharpen.errors import ModelError
 
-__all__ = ["Secret", "secret_of"]
+__all__ = ["Secret", "secret_of", "unlogged"]
 
+_LOGGERS = ("httpx2", *(f"httpcore2.{part}" for part in ("connection", "http11", "http2", "proxy", "socks")))
 _TELLING = 6  # characters of a key that give it away
 
 
@@ -31,12 +35,42 @@ class Secret:
     def __reduce__(self) -> str | tuple[object, ...]:
         raise TypeError("a key is not pickled; name its environment variable there")
 
+    def told_in(self, words: str) -> bool:
+        """Whether the words repeat the key."""
+        return self._text in words
+
     def hidden_in(self, words: str) -> str:
         """The words, or a note in their place where they repeat a part of the key."""
         pieces = {self._text[start : start + _TELLING] for start in range(max(1, len(self._text) - _TELLING + 1))}
         if any(piece in words for piece in pieces):
             return "the server's words repeat a part of the key, and are not shown"
         return words
+
+
+@contextmanager
+def unlogged(secret: Secret | None) -> Iterator[None]:
+    """While it lasts, lines of the libraries' logs that repeat the key are replaced: at some levels they tell what a server sends."""
+    hiding = _Hiding(secret) if secret is not None else None
+    loggers = [logging.getLogger(name) for name in _LOGGERS] if hiding is not None else []
+    for one in loggers:
+        one.addFilter(hiding)  # type: ignore[arg-type]  # without a filter there are no loggers
+    try:
+        yield
+    finally:
+        for one in loggers:
+            one.removeFilter(hiding)  # type: ignore[arg-type]  # as above
+
+
+class _Hiding(logging.Filter):
+    def __init__(self, secret: Secret) -> None:
+        super().__init__()
+        self._secret = secret
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Every record passes, its text replaced where that repeats the key."""
+        if self._secret.told_in(record.getMessage()):
+            record.msg, record.args = "(this line repeats the key, and is not shown)", ()
+        return True
 
 
 def secret_of(variable: str) -> Secret:

@@ -7,10 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sharpen.feedback.p_true import between
+from sharpen.feedback.quoted import QUOTED, quoted
 from sharpen.feedback.reading import VerdictFrom, verdicts_on
 from sharpen.feedback.scored import scored, signalled
 from sharpen.parts import part
 from sharpen.protocols import Policy, Request, Round, Sampling
+from sharpen.sample.templates import filled
 from sharpen.types import Group, Prompt, Score, user
 
 __all__ = [
@@ -30,7 +32,7 @@ MAKE = (
     "Below is an instruction. List what a good response must fulfil, as 2 to 8 short questions that can be answered by yes or no, where "
     "yes means that the response fulfils it. Write one question a line and nothing else.\n\nInstruction: {question}"
 )
-ASK = "Instruction: {question}\n\nResponse: {answer}\n\nQuestion: {item}\nAnswer Yes or No."
+ASK = f"Instruction: {{question}}\n\n{QUOTED.format(what='response')}\n\n{{quoted}}\n\nQuestion: {{item}}\nAnswer Yes or No."
 REASON = (
     "Instruction: {question}\n\nResponse: {answer}\n\nQuestion: {item}\nSay in a sentence why or why not, and end with Answer: Yes or "
     "Answer: No."
@@ -109,6 +111,7 @@ def reasoned(
     *,
     ask: str = REASON,
     max_new_tokens: int = 256,
+    seed: int = 0,
 ) -> list[tuple[Requirement, ...]]:
     """For each answer the verdict on each of its questions, every one asked by itself and reasoned before it is given.
 
@@ -118,9 +121,10 @@ def reasoned(
         judge: writes reasons and verdicts.
         ask: text with `{question}`, `{answer}` and `{item}` in it, to be answered by a reason and `Answer: Yes` or `Answer: No`.
         max_new_tokens: of one verdict with its reason.
+        seed: of the marks around a quoted answer.
     """
     asked = [
-        user(_filled(prompt, answer, item, ask), parents=(prompt.id,))
+        user(_put(prompt, answer, item, ask, seed), parents=(prompt.id,))
         for (prompt, answer), items in zip(answers, questions, strict=True)
         for item in items
     ]
@@ -152,7 +156,8 @@ def checklist(
         role: who judges; the policy itself in STICK.
         name: of the score.
         make: text with `{question}` in it that asks for the questions.
-        ask: text with `{question}`, `{answer}` and `{item}` in it, to be answered by Yes or No.
+        ask: text with `{question}`, `{answer}` and `{item}` in it, to be answered by Yes or No; `{quoted}` is the answer between marks
+            that it cannot know.
         max_new_tokens: of the questions.
         verdict_from: `options` takes the likelier of Yes and No; `generate` the one that the judge writes, and leaves a question out
             where it writes neither.
@@ -162,7 +167,7 @@ def checklist(
         judge = round.policy(role)
         items = questions_of([group.prompt for group in groups], judge, make=make, max_new_tokens=max_new_tokens)
         asked = [
-            user(_filled(group.prompt, one.text, item, ask), options=("Yes", "No"), parents=(group.prompt.id,))
+            user(_put(group.prompt, one.text, item, ask, round.run_seed), options=("Yes", "No"), parents=(group.prompt.id,))
             for group, here in zip(groups, items, strict=True)
             for one in group.completions
             for item in here
@@ -181,5 +186,5 @@ def checklist(
     return stage
 
 
-def _filled(prompt: Prompt, answer: str, item: str, ask: str) -> str:
-    return ask.replace("{question}", prompt.text).replace("{item}", item).replace("{answer}", answer)
+def _put(prompt: Prompt, answer: str, item: str, ask: str, seed: int) -> str:
+    return filled(ask, question=prompt.text, item=item, answer=answer, quoted=quoted(answer, seed, prompt.text))

@@ -9,6 +9,7 @@ from sharpen.feedback.reading import VerdictFrom, verdicts_on
 from sharpen.feedback.scored import scored
 from sharpen.parts import part
 from sharpen.protocols import Round
+from sharpen.sample.templates import filled
 from sharpen.sequences import flattened
 from sharpen.types import Group, Prompt, user
 
@@ -42,9 +43,8 @@ def asked_both_ways(
     """
 
     def asked(first: str, second: str) -> Prompt:
-        told = question.replace("{first}", first).replace("{second}", second)
-        filled = told.replace("{question}", prompt.text).replace("{answer}", answer)
-        return user(filled, options=letters, parents=(prompt.id,))
+        told = filled(question, first=first, second=second, question=prompt.text, answer=answer)
+        return user(told, options=letters, parents=(prompt.id,))
 
     return asked(good, bad), asked(bad, good)
 

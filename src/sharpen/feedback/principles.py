@@ -14,6 +14,7 @@ from sharpen.feedback.scored import scored
 from sharpen.feedback.value import ASK, asked, question
 from sharpen.parts import part
 from sharpen.protocols import Round
+from sharpen.sample.templates import filled
 from sharpen.sequences import Lazy, flattened
 from sharpen.types import Group, Prompt, Score, user
 
@@ -133,10 +134,7 @@ def preferred_by_principle(
         first, second = (one.text for one in group.completions)
         return [
             user(
-                ask.replace("{principle}", principle.text)
-                .replace("{question}", group.prompt.text)
-                .replace("{first}", one)
-                .replace("{second}", other),
+                filled(ask, principle=principle.text, question=group.prompt.text, first=one, second=other),
                 options=_OPTIONS,
                 parents=(group.prompt.id,),
             )

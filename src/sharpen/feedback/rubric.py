@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
+from sharpen.feedback.quoted import QUOTED, quoted
 from sharpen.feedback.reading import VerdictFrom, verdicts_on
 from sharpen.feedback.scored import scored, signalled
 from sharpen.parts import part
@@ -18,7 +19,7 @@ __all__ = ["RUBRIC", "expected_mark", "rubric"]
 RUBRIC = (
     "Review the answer to the question below and give it a mark from 0 to 5. Add one point for each of these: it is relevant; it covers "
     "a good part of the question; it answers what was asked; it is clear and well put; it is of an expert's quality.\n\n"
-    "Question: {question}\n\nAnswer: {answer}\n\nSay the mark alone."
+    f"Question: {{question}}\n\n{QUOTED.format(what='answer')}\n\n{{quoted}}\n\nSay the mark alone."
 )
 
 
@@ -47,7 +48,8 @@ def rubric(
     Args:
         role: who judges.
         name: of the score.
-        ask: text with `{question}` and `{answer}` in it, to be answered by a mark.
+        ask: text with `{question}` and `{answer}` in it, to be answered by a mark; `{quoted}` is the answer between marks that it
+            cannot know.
         marks: the scale.
         verdict_from: `options` is the mark's expected value under the judge's probabilities; `generate` the mark that the judge writes,
             where it abstains if it writes none that can be read.
@@ -59,7 +61,8 @@ def rubric(
         raise ValueError(f"marks {marks} are no scale; give at least two")
 
     def stage(groups: Sequence[Group], round: Round) -> Sequence[Group]:
-        found = verdicts_on(flattened(groups, prompts_of), round.policy(role), verdict_from=verdict_from)
+        asked = flattened(groups, lambda group: prompts_of(group, round.run_seed))
+        found = verdicts_on(asked, round.policy(role), verdict_from=verdict_from)
         scores = [None if one is None else expected_mark(one, marks) for one in found]
         counts = [len(group.completions) for group in groups]
         spreads, start = [], 0
@@ -69,10 +72,11 @@ def rubric(
             start += count
         return signalled(scored(groups, name, scores, counts), spreads)
 
-    def prompts_of(group: Group) -> list[Prompt]:
+    def prompts_of(group: Group, seed: int) -> list[Prompt]:
+        asked = group.prompt.text
         return [
             user(
-                filled(ask, question=group.prompt.text, answer=one.text),
+                filled(ask, question=asked, answer=one.text, quoted=quoted(one.text, seed, asked)),
                 options=tuple(map(str, marks)),
                 parents=(group.prompt.id,),
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sharpen.cards import Card
 from sharpen.feedback.reading import VerdictFrom
 from sharpen.feedback.rubric import RUBRIC, rubric
+from sharpen.feedback.watched import watched
 from sharpen.forms import decaying
 from sharpen.objectives import DPO
 from sharpen.parts import Recipe, recipe
@@ -24,6 +25,7 @@ CARD = Card(
     departs=(
         "the mark is its expected value under the probabilities of 0 to 5, where the source samples a judgement in words three times",
         "no supervised seed of answers and judgements, and no prompts of its own: the train prompts",
+        "planted answers that must not win are marked beside the others, to watch the judge; nothing else comes of them",
         "the incumbent is DPO's reference, which the source does not say; a higher learning rate, for a small model",
     ),
     shelf="faithful",
@@ -64,7 +66,7 @@ def self_rewarding(
         name="self_rewarding",
         prompts=batch(num_prompts),
         sample=completions(num_samples, temperature=temperature, top_p=top_p),
-        feedback=rubric(role=judge, ask=ask, verdict_from=verdict_from),
+        feedback=watched(rubric(role=judge, ask=ask, verdict_from=verdict_from)),
         select=best_vs_worst(min_gap=min_gap),
         objective=DPO(beta),
         training=decaying(learning_rate, batch_size=batch_size, lora_rank=lora_rank, schedule="cosine"),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from sharpen.errors import CapacityError, ModelError
 from sharpen.models.cache import quiet
+from sharpen.models.gguf_header import check_gguf
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -68,6 +69,7 @@ def _facts(gguf: Path) -> dict[str, str]:
         from gguf import GGUFReader, GGUFValueType
     except ImportError as error:
         raise ModelError("reading a GGUF file needs the package gguf; install it with: pip install 'sharpen[gguf]'") from error
+    check_gguf(gguf.resolve())
     reader = GGUFReader(gguf)
     texts = {name: str(field.contents()) for name, field in reader.fields.items() if field.types == [GGUFValueType.STRING]}
     sizes: Counter[str] = Counter()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +37,17 @@ SIDE_FILES = (
 """What beside the weights decides how a model reads and answers."""
 
 
+_DEPTHS = frozenset(("num_hidden_layers", "num_layers", "n_layer", "n_layers", "encoder_layers", "decoder_layers"))
+_WIDTHS = frozenset(("vocab_size", "hidden_size", "intermediate_size", "n_embd", "n_inner", "d_model", "d_ff", "ffn_dim"))
+
+
 def check_folder(folder: Path, *, trust_remote_code: bool) -> None:
     """Check that a folder holds a config, sound safetensors and a tokenizer, and wants no code of its own.
 
     Raises:
         ModelError: it does not; the first thing that is wrong, and what to do.
     """
+    _check_links(folder)
     config = read_object(folder / "config.json") if (folder / "config.json").is_file() else None
     if config is None:
         adapter = (
@@ -56,7 +61,7 @@ def check_folder(folder: Path, *, trust_remote_code: bool) -> None:
     if "quantization_config" in config:
         raise ModelError(f"{folder} holds quantised weights, which cannot be trained; give the model that they were made from")
     _check_code(folder, config, trust_remote_code)
-    _check_weights(folder)
+    _check_sizes(folder, config, _check_weights(folder))
     if not any((folder / name).is_file() for name in TOKENIZERS):
         raise ModelError(f"{folder} has no tokenizer ({', '.join(TOKENIZERS[:2])}, ...); copy the tokenizer's files into it")
 
@@ -120,7 +125,32 @@ def _check_code(folder: Path, config: Mapping[str, object], trust_remote_code: b
             )
 
 
-def _check_weights(folder: Path) -> None:
+def _check_links(folder: Path) -> None:
+    """A file may be a link within the folder, or into the hub's cache; elsewhere it might lead to what should not be read or exported."""
+    own = folder.resolve()
+    blobs = own.parent.parent / "blobs" if own.parent.name == "snapshots" else own
+    for path in (*folder.iterdir(), *(folder / name for name in SIDE_FILES)):
+        if path.is_symlink() and not {own, blobs} & set(path.resolve().parents):
+            raise ModelError(f"{path} is a link to {path.resolve()}, outside of the folder; copy the file into it")
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise ModelError(f"{path} is neither a file nor a folder; remove it")
+
+
+def _check_sizes(folder: Path, config: Mapping[str, object], shapes: Sequence[Sequence[int]]) -> None:
+    """No more layers than tensors and nothing wider than the widest: a model is allocated by what its config says."""
+    widest = max((max(shape, default=0) for shape in shapes), default=0)
+    for values in (config, *(value for value in config.values() if isinstance(value, dict))):
+        for name, value in values.items():
+            limit = len(shapes) if name in _DEPTHS else widest if name in _WIDTHS else None
+            if limit is not None and isinstance(value, int) and not 0 <= value <= limit:
+                raise ModelError(
+                    f"{folder / 'config.json'} says {name} {value}, and the weights are {len(shapes)} tensors, the widest of {widest}; "
+                    "download the model again"
+                )
+
+
+def _check_weights(folder: Path) -> list[Sequence[int]]:
+    """Check the safetensors files; the shapes of what they hold."""
     from safetensors import SafetensorError, safe_open
 
     index = folder / "model.safetensors.index.json"
@@ -129,16 +159,20 @@ def _check_weights(folder: Path) -> None:
         pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLED)
         found = f"only {pickles[0]}, a pickle, which can run code when it is read" if pickles else "no weights"
         raise ModelError(f"{folder} holds {found}; save the model as safetensors (save_pretrained does) and give that folder")
+    shapes: list[Sequence[int]] = []
     for path, expected in shards.items():
         if not path.is_file():
             raise ModelError(f"{index} names {path.name}, which is not there; download the model again")
         try:
             with safe_open(path, framework="numpy") as tensors:
-                missing = expected - set(tensors.keys())
+                names = set(tensors.keys())
+                missing = expected - names
+                shapes += [tensors.get_slice(name).get_shape() for name in names]
         except (SafetensorError, OSError) as error:
             raise ModelError(f"{path} is not a whole safetensors file ({error}); download the model again") from error
         if missing:
             raise ModelError(f"{path} lacks {sorted(missing)[0]!r}, which {index.name} says it holds; download the model again")
+    return shapes
 
 
 def _shards(index: Path) -> dict[Path, set[str]]:

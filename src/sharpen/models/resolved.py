@@ -17,6 +17,7 @@ from sharpen.models.folders import check_folder, file_hashes, folder_digest, rea
 from sharpen.models.hub import COMMIT, snapshot
 from sharpen.models.packages import PACKAGES, CarriedFolder, CarriedModel, carried_model, fetched, fetched_folder
 from sharpen.models.specs import FolderSpec, GgufSpec, HubSpec, PackageSpec, parse_spec
+from sharpen.strict_yaml import read_yaml
 
 __all__ = ["ResolvedModel", "resolve"]
 
@@ -32,7 +33,7 @@ class ResolvedModel:
         spec: what the user wrote.
         digest: identifies the content of weights, config and tokenizer (32 hex digits), wherever they lie.
         provenance: where it came from, as text: `source`, and where known `package`, `version`, `revision`, `base_model`,
-            `licence`, `sha256` (of the source file), `made` ("dequantised from Q4_1 GGUF").
+            `licence`, `sha256` (of the source file), `made` ("dequantised from Q4_1 GGUF"), `code` (its own, where that may run).
         remote_code: whether the user allowed code of the model's own to run.
     """
 
@@ -45,7 +46,8 @@ class ResolvedModel:
     @property
     def record(self) -> Mapping[str, Any]:  # Any: JSON
         """What a run records of it."""
-        return {"spec": self.spec, "provenance": dict(self.provenance), "digest": self.digest}
+        code = {"remote_code": True} if self.remote_code else {}
+        return {"spec": self.spec, "provenance": dict(self.provenance), "digest": self.digest, **code}
 
 
 def resolve(
@@ -87,6 +89,8 @@ def resolve(
     check_folder(folder, trust_remote_code=trust_remote_code)
     hashes = file_hashes(folder, root / "digests" / f"{digest(str(folder))}.json", code=trust_remote_code)
     _check_unchanged(folder, hashes)
+    if trust_remote_code:
+        provenance["code"] = ", ".join(f"{name}@sha256:{sha256}" for name, sha256 in hashes.items() if name.endswith(".py"))
     return ResolvedModel(
         folder=folder, spec=spec, digest=folder_digest(hashes), provenance=provenance, remote_code=trust_remote_code
     )
@@ -163,8 +167,6 @@ def _check_unchanged(folder: Path, hashes: Mapping[str, str]) -> None:
 
 def _told(folder: Path) -> dict[str, str]:
     """What a folder says of itself: our own note of a conversion, or licence and base model in a README's front matter."""
-    import yaml
-
     if (folder / _FACTS).is_file():
         return dict(read_object(folder / _FACTS)["provenance"])
     readme = folder / "README.md"
@@ -174,8 +176,8 @@ def _told(folder: Path) -> dict[str, str]:
     if len(parts) < 3 or parts[0].strip():
         return {}
     try:
-        header = yaml.safe_load(parts[1])
-    except yaml.YAMLError:
+        header = read_yaml(parts[1])
+    except ValueError:
         return {}  # a card that cannot be read says nothing
     names = {"licence": "license", "base_model": "base_model"}
     values = header if isinstance(header, dict) else {}

@@ -11,6 +11,7 @@ WINDOW = 3  # rounds that a trend is read over, the last included: one round is 
 STEP = 0.02  # a share moves where it changes by two points ...
 RELATIVE = 0.05  # ... or any figure by a twentieth of itself, whichever is more
 CHANCE = 0.05  # a judge is told of where chance explains its accuracy with more than this
+FOOLED = 0.2  # share of planted answers that win over all real ones, above which the judge is told of
 DRIFT = 0.25  # answers a quarter longer, and no better, are a drift
 
 
@@ -61,8 +62,9 @@ def alarms(history: Sequence[Mapping[str, float]]) -> tuple[Alarm, ...]:
     Trends compare the last round with the one two rounds before it (or the first); figures move where they change by more than
     0.02 and a twentieth. It reads the names that `round_monitors` writes, and from others `held_out` (accuracy at the gate),
     `unchanged_rate` (share of corrections that change nothing), `label_accuracy` (of pseudo-labels against held-back targets),
-    `judge_accuracy` and `judge_chance` (of a trained judge on pairs set aside), `gradient_norm`, `displaced`, `reward_auroc`, and
-    `overlap_gate`, `overlap_final`, `overlap_second` (share of these prompts that stand in what was trained on).
+    `judge_accuracy` and `judge_chance` (of a trained judge on pairs set aside), `judge_fooled` (share of planted answers that won),
+    `gradient_norm`, `displaced`, `reward_auroc`, and `overlap_gate`, `overlap_final`, `overlap_second` (share of these prompts that stand
+    in what was trained on).
 
     Args:
         history: one mapping of monitors a round, oldest first.
@@ -199,6 +201,15 @@ def _level_alarms(now: Mapping[str, float]) -> list[Alarm]:
                 + " stand in what was trained on",
                 cause="train and held-out prompts have a common source, or a model wrote down what it had learned by heart",
                 action="Take them out of one side; without its share of the gate a promotion must stand, the final figure may flatter.",
+            )
+        )
+    if now.get("judge_fooled", 0.0) > FOOLED:
+        found.append(
+            Alarm(
+                name="fooled_judge",
+                pattern=f"{now['judge_fooled']:.0%} of the empty, boasting and commanding answers that were planted won",
+                cause="the judge follows what an answer says of itself, or marks without reading",
+                action="Do not train on its marks; ask another judge, or one question at a time, or use a verifier.",
             )
         )
     if now.get("abstain_rate", 0.0) > 0.1:

@@ -60,9 +60,9 @@ class Embeddings:
             )
         try:
             self._tokenizer: Any = AutoTokenizer.from_pretrained(
-                folder, local_files_only=True
+                folder, local_files_only=True, trust_remote_code=False
             )  # Any: transformers has no types
-            self.width = int(AutoConfig.from_pretrained(folder, local_files_only=True).hidden_size)
+            self.width = int(AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False).hidden_size)
         except (OSError, ValueError) as error:
             raise ModelError(f"cannot read a tokenizer and configuration from {folder}: {error}") from error
         self._before, self._after = self._frame()
@@ -108,7 +108,12 @@ class Embeddings:
         with quiet():
             try:
                 module, facts = AutoModel.from_pretrained(
-                    self.folder, dtype=torch.float32, use_safetensors=True, local_files_only=True, output_loading_info=True
+                    self.folder,
+                    dtype=torch.float32,
+                    use_safetensors=True,
+                    local_files_only=True,
+                    trust_remote_code=False,
+                    output_loading_info=True,
                 )
             except (OSError, ValueError, RuntimeError, SafetensorError) as error:
                 raise ModelError(f"cannot load an encoder from {self.folder}: {error}") from error

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from sharpen.digest import digest
 from sharpen.errors import DataError, ModelError
+from sharpen.runtime.templates import TemplateError, rendered
 from sharpen.types import Completion, Prompt, Segment
 
 __all__ = ["Renderer"]
@@ -19,7 +21,7 @@ _USER_SPEAKS = "\u2063user-speaks-here\u2063"
 _ASSISTANT_SPOKE = "\u2063assistant-spoke-here\u2063"
 _FIRST_MARK = 0xF0000  # private characters stand for special tokens that a text spells out, while a template runs
 _MARKS = "\U000f0000-\U000ffffd"
-_MAX_RENDERED = 1_000_000  # characters; a template that writes more is broken or hostile
+_REMEMBERED = 4096  # conversations whose rendered text is kept
 
 
 @dataclass
@@ -73,6 +75,15 @@ class Renderer:
     def template_digest(self) -> str:
         """Identifies the chat template; part of a checkpoint's identity."""
         return digest("template", self.tokenizer.chat_template or "")
+
+    @property
+    def template(self) -> str:
+        """The text of the chat template that conversations are rendered with.
+
+        Raises:
+            ValueError: there is none, or several and no default.
+        """
+        return str(self.tokenizer.get_chat_template())
 
     @property
     def has_template(self) -> bool:
@@ -211,13 +222,28 @@ class Renderer:
                 "this model has no chat template, so a conversation cannot be put to it; use an instruct model, or prompts "
                 "with next='raw' (`--raw`), whose text is continued as it is"
             )
+        if not messages:
+            raise DataError(f"prompt {_name(prompt)} has no messages, so there is nothing to put to the model; give it one")
         try:
-            text = str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=header))
-        except Exception as error:  # boundary: a template is the model's own program, in transformers' sandbox
+            return self._by_template(tuple((one["role"], one["content"]) for one in messages), header)
+        except TemplateError as error:
             raise DataError(f"the model's chat template refuses prompt {_name(prompt)}: {error}") from error
-        if len(text) > _MAX_RENDERED:
-            raise DataError(f"the model's chat template makes {len(text):,} characters of prompt {_name(prompt)}; look into it")
-        return text
+
+    @cached_property
+    def _by_template(self) -> Callable[[tuple[tuple[str, str], ...], bool], str]:
+        """What the template makes of who said what, with the next header or without; a text that was asked for before is remembered."""
+        template = self.template
+        special = {
+            name: token if isinstance(token, list) else str(token) for name, token in self.tokenizer.special_tokens_map.items()
+        }
+
+        @functools.lru_cache(maxsize=_REMEMBERED)
+        def made(turns: tuple[tuple[str, str], ...], header: bool) -> str:
+            messages = [{"role": role, "content": content} for role, content in turns]
+            values = {"messages": messages, "tools": None, "documents": None, "add_generation_prompt": header}
+            return rendered(template, special | values)
+
+        return made
 
     def _messages(self, prompt: Prompt, literals: _Literals) -> list[dict[str, str]]:
         return [{"role": message.role, "content": literals.hide(message.text)} for message in prompt.messages]

@@ -82,9 +82,14 @@ class Audit:
 
     @property
     def sound(self) -> bool:
-        """It accepts every target, takes no planted answer (chance aside), and says the same twice."""
+        """It accepts every target, takes no planted answer (chance aside), says the same twice, and fails on none."""
         judged = any(row.num_accepted + row.num_rejected for row in self.rows)
-        return judged and not self.num_changed and all(row.passed for row in self.rows)
+        return judged and not self.num_changed and not self.failures and all(row.passed for row in self.rows)
+
+    @property
+    def failures(self) -> Mapping[str, int]:
+        """By reason, how often it raised, hung, crashed or returned what is no verdict: all abstentions that it did not choose."""
+        return {reason: number for reason, number in self.reasons.items() if reason != "abstained"}
 
     @property
     def sentence(self) -> str:
@@ -98,6 +103,9 @@ class Audit:
         faults = [_fault(row) for row in self.rows if not row.passed]
         if self.num_changed:
             faults.append(f"changed {self.num_changed} verdicts when asked again")
+        if self.failures:
+            told = ", ".join(f"{reason} {number} times" for reason, number in self.failures.items())
+            faults.append(f"fails in place of a verdict: {told}")
         if not faults:
             faults.append(f"abstained from everything ({', '.join(self.reasons) or 'without a reason'})")
         return f"{self.verifier} is not sound on {self.num_prompts} prompts: it {'; it '.join(faults)}."

@@ -45,6 +45,8 @@ class VerifierPool:
         timeout_s: wall-clock seconds for one verdict; None gives a verifier that keeps its own time what it asks for, others 5.
         start_timeout_s: wall-clock seconds for a worker to import the verifier's module with all that stands at its top.
         max_failures: timeouts and crashes in a row after which the rest abstain as `given up`.
+        max_memory: bytes that a worker may take beyond what it starts with (Linux). A verdict that asks for more abstains as
+            `raised MemoryError`; a worker that has kept more than half of it is replaced.
         log: file that what the verifier prints is appended to; None discards it.
 
     >>> from sharpen.types import Completion, user
@@ -62,13 +64,18 @@ class VerifierPool:
         timeout_s: float | None = None,
         start_timeout_s: float = 60.0,
         max_failures: int = 32,
+        max_memory: int = 4 * 2**30,
         log: Path | None = None,
     ) -> None:
         self.verifier = as_verifier(verifier)
         if timeout_s is None:
             timeout_s = self.verifier.max_seconds if isinstance(self.verifier, Telling) else _TIMEOUT_S
         self._limits = Limits(
-            num_workers=num_workers, timeout_s=timeout_s, start_timeout_s=start_timeout_s, max_failures=max_failures
+            num_workers=num_workers,
+            timeout_s=timeout_s,
+            start_timeout_s=start_timeout_s,
+            max_failures=max_failures,
+            max_memory=max_memory,
         )
         self._log = log
         self._workers: list[Worker] = []
@@ -115,8 +122,9 @@ class VerifierPool:
         log = os.open(self._log or os.devnull, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
             if described is None:
-                return forked(self.verifier, log, limit_s=limit_s)
-            return spawned({"verifier": described, "limit_s": limit_s}, log)
+                return forked(self.verifier, log, limit_s=limit_s, max_memory=self._limits.max_memory)
+            order = {"verifier": described, "limit_s": limit_s, "max_memory": self._limits.max_memory}
+            return spawned(order, log)
         finally:
             os.close(log)
 

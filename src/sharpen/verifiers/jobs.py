@@ -30,12 +30,14 @@ class Limits:
         timeout_s: for one verdict.
         start_timeout_s: for a worker to import the verifier.
         max_failures: timeouts and crashes in a row after which the rest of a call is not tried.
+        max_memory: bytes of one process, beyond what it starts with.
     """
 
     num_workers: int = 2
     timeout_s: float = 5.0
     start_timeout_s: float = 60.0
     max_failures: int = 32
+    max_memory: int = 4 * 2**30
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():

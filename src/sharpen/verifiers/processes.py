@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NoReturn, Protocol
 
+from sharpen.child_environment import child_environment, keep_only_allowed
 from sharpen.protocols import Verifier
 from sharpen.verifiers.wire import MAX_REPLY, Frames, frame
 
@@ -145,14 +146,16 @@ def spawned(order: Mapping[str, Any], log: int) -> Worker:  # Any: plain JSON
 
     def start(requests: int, replies: int) -> _Process:
         command = [sys.executable, "-c", _BOOT, json.dumps(sys.path)]
-        return subprocess.Popen(command, stdin=requests, stdout=replies, stderr=log, start_new_session=True)
+        return subprocess.Popen(
+            command, stdin=requests, stdout=replies, stderr=log, env=child_environment(), start_new_session=True
+        )
 
     worker = _piped(start)
     worker.send(order)
     return worker
 
 
-def forked(verifier: Verifier, log: int, *, limit_s: float) -> Worker:
+def forked(verifier: Verifier, log: int, *, limit_s: float, max_memory: int) -> Worker:
     """A copy of this process that has the verifier already, for one that no other process could find."""
 
     def start(requests: int, replies: int) -> _Process:
@@ -163,7 +166,7 @@ def forked(verifier: Verifier, log: int, *, limit_s: float) -> Worker:
             pid = os.fork()
         if not pid:
             try:
-                _become(verifier, requests, replies, log, limit_s)
+                _become(verifier, requests, replies, log, limit_s, max_memory)
             finally:  # never back into the caller's code, whatever happens
                 os._exit(1)
         return _Child(pid)
@@ -171,9 +174,10 @@ def forked(verifier: Verifier, log: int, *, limit_s: float) -> Worker:
     return _piped(start)
 
 
-def _become(verifier: Verifier, requests: int, replies: int, log: int, limit_s: float) -> NoReturn:
+def _become(verifier: Verifier, requests: int, replies: int, log: int, limit_s: float, max_memory: int) -> NoReturn:
     from sharpen.verifiers.worker import isolate, serve
 
+    keep_only_allowed()
     gc.freeze()  # what the parent had open must not be finalised here
     os.setsid()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -186,7 +190,7 @@ def _become(verifier: Verifier, requests: int, replies: int, log: int, limit_s: 
                 os.fstat(int(name))
                 os.dup2(null, int(name), inheritable=False)
     isolate(requests, replies)
-    serve(verifier, requests, replies, limit_s=limit_s)
+    serve(verifier, requests, replies, limit_s=limit_s, max_memory=max_memory)
 
 
 def _piped(start: Callable[[int, int], _Process]) -> Worker:

@@ -19,6 +19,8 @@ from sharpen.verifiers.wire import decode_pair, encode_verdict, frame, read_fram
 
 __all__ = ["build", "main", "serve"]
 
+_PAGE = resource.getpagesize()
+
 
 def main() -> NoReturn:
     """Serve on what were standard input and output, with the verifier that the first frame describes."""
@@ -32,7 +34,7 @@ def main() -> NoReturn:
     except BaseException as error:  # foreign modules may raise anything while they are imported
         _write(replies, frame({"failed": told(error)}))
         os._exit(1)
-    serve(verifier, requests, replies, limit_s=order["limit_s"])
+    serve(verifier, requests, replies, limit_s=order["limit_s"], max_memory=order["max_memory"])
 
 
 def build(described: Mapping[str, Any]) -> Verifier:  # Any: decoded JSON
@@ -78,14 +80,19 @@ def _forget(*descriptors: int) -> None:
             os.close(descriptor)
 
 
-def serve(verifier: Verifier, requests: int, replies: int, *, limit_s: float) -> NoReturn:
+def serve(verifier: Verifier, requests: int, replies: int, *, limit_s: float, max_memory: int) -> NoReturn:
     """Judge pairs until the pool is gone.
 
     Args:
         limit_s: a verdict that takes longer ends the process. The pool kills it before; this is for when the pool itself was
             killed.
+        max_memory: bytes beyond what the process has now. A verdict that asks for more gets a MemoryError; a process that has kept more
+            than half of it ends between two verdicts, and the pool goes on with a new one.
     """
     own = os.getpid()
+    _, data = _memory()
+    resource.setrlimit(resource.RLIMIT_DATA, (data + max_memory, data + max_memory))
+    resident, _ = _memory()
     _write(replies, frame({"ready": own}))
     while (pairs := read_frame(requests)) is not None:
         for number, encoded in pairs:
@@ -96,7 +103,19 @@ def serve(verifier: Verifier, requests: int, replies: int, *, limit_s: float) ->
             if os.getpid() != own:  # a child that the verifier forked and let come back to us
                 os._exit(0)
             _write(replies, frame(encode_verdict(number, verdict)))
+            if _memory()[0] - resident > max_memory // 2:
+                os._exit(0)
     os._exit(0)
+
+
+def _memory() -> tuple[int, int]:
+    """Bytes of this process that are in memory, and that it has asked for; (0, 0) where the system does not say."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            pages = list(map(int, file.read().split()))
+    except OSError:
+        return 0, 0
+    return pages[1] * _PAGE, pages[5] * _PAGE
 
 
 def _write(descriptor: int, data: bytes) -> None:
