@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 from pathlib import Path
 
@@ -10,16 +11,22 @@ import numpy as np
 import pytest
 
 from cli_runs import sharpen
+from example_builders import completion
 from label_worlds import LABELS, encoder_folder, runtime_of, texts, words
 from sharpen.classify import descriptions, estimate, read_corpus
 from sharpen.classify.asking import to_label_next
 from sharpen.classify.corpus import key_of
+from sharpen.classify.labels_first import LabelsFirst
 from sharpen.classify.zero_shot import classifier_folder, zero_shot_head
 from sharpen.compare.written import csv_cell
 from sharpen.errors import DataError
+from sharpen.evaluate import Question, report_on
+from sharpen.gates import paired_gate
 from sharpen.runtime.linear_head import LinearHead
 from sharpen.runtime.policy import TorchPolicy
 from sharpen.stats import wilson_interval
+from sharpen.types import Report, user
+from sharpen.verifiers import choice
 
 
 def write(path: Path, heads: list[str], rows: list[list[str]]) -> Path:
@@ -294,3 +301,27 @@ def test_a_language_model_labels_once(tmp_path: Path, monkeypatch: pytest.Monkey
     again = sharpen(command)
     assert again.code == 0, again.err
     assert [row["model_guess"] for row in read(tmp_path / "run" / "to_label.csv")] == guesses
+
+
+def report(scores: list[float], checkpoint: str) -> Report:
+    prompts = [user(f"text {n}", options=("a", "b")) for n in range(len(scores))]
+    made = tuple(
+        completion("ab"[(n + (score == 0.0)) % 2], prompt=prompt)
+        for n, (prompt, score) in enumerate(zip(prompts, scores, strict=True))
+    )
+    asked = Question(split="gate", prompts=prompts)
+    found = report_on(asked, made, checkpoint, choice())
+    return dataclasses.replace(found, outcomes={"accuracy": tuple(scores)})
+
+
+def test_peoples_labels_are_believed_and_the_models_own_have_to_be_proved() -> None:
+    gate, start = LabelsFirst(paired_gate()), report([0.0] * 20 + [1.0] * 20, "start")
+    equal, better, worse = ([0.0] * 20 + [1.0] * 20), ([1.0] * 2 + [0.0] * 18 + [1.0] * 20), ([0.0] * 21 + [1.0] * 19)
+    first = gate(report(better, "one"), start, 1)
+    assert first.promote
+    assert "2 wins, 0 losses of 40" in first.reason
+    assert first.reason.endswith("kept, as it learned from people's labels alone and is not worse")
+    assert gate(report(equal, "one"), start, 1).promote
+    assert not gate(report(worse, "one"), start, 1).promote
+    assert not gate(report(better, "one"), start, 2).promote
+    assert gate(report([1.0] * 40, "one"), start, 2).promote

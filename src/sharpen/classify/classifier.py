@@ -11,6 +11,7 @@ from sharpen.classify.asking import to_label_next
 from sharpen.classify.basis import Basis, Method, begin
 from sharpen.classify.corpus import Corpus
 from sharpen.classify.estimate import Estimate, estimate
+from sharpen.classify.labels_first import LabelsFirst
 from sharpen.classify.zero_shot import classifier_folder, labelled_by_model, zero_shot_head
 from sharpen.events import Event, Observer, silent
 from sharpen.filed import FiledPolicy, Scope
@@ -104,8 +105,8 @@ def classify(
     """The classifier, its measure on the labels held back, a label for each text, and which texts to label next.
 
     It starts as a head over a frozen encoder that knows what the labels mean. Where people gave labels, it is trained on those that are
-    not held back, then in rounds on its own predictions too; each of these is kept only where the gate finds it better on the labels
-    held back. Without labels to hold back nothing is trained.
+    not held back, and kept so unless that is worse on those that are. Then come rounds on its own predictions too, each kept only where the
+    gate finds it better on the labels held back. Without labels to hold back nothing is trained.
 
     Args:
         out: run directory.
@@ -118,7 +119,7 @@ def classify(
         DataError: `out` holds a classifier that was begun otherwise.
         SharpenError: whatever a run raises.
     """
-    corpus, encoder, gate = basis.corpus, basis.encoder, paired_gate(level=basis.level)
+    corpus, encoder, gate = basis.corpus, basis.encoder, LabelsFirst(paired_gate(level=basis.level))
     plain = LinearRuntime(encoder.folder, base=encoder.digest, threads=threads, cache=cache_folder())
     begin(basis, out)  # what cannot be used is refused before
     folder = _started(basis, plain, out / "start", progress)

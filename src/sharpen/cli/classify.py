@@ -192,7 +192,7 @@ def _tell(found: Classified, places: Mapping[str, str], again: str) -> None:
         head = (
             "Trained and kept"
             if trained
-            else "Nothing trained was kept, since no gain was proved; this is what the labels mean"
+            else "Nothing trained was kept, as it was worse; this is what the labels mean"
         )
         say(
             f"{head}: right on {one.num_right} of "
