@@ -25,11 +25,11 @@ class _Strict(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:  # Any: as in PyYAML
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]  # Any: PyYAML's stubs leave it untyped
+        mark, tag = event.start_mark, getattr(event, "tag", None)
         if isinstance(event, yaml.AliasEvent):
-            raise yaml.composer.ComposerError(None, None, "aliases are not read; write the value out", event.start_mark)
-        if getattr(event, "tag", None) is not None:
-            said = f"the tag {str(event.tag)[:60]!r} is not read; write a plain value"
-            raise yaml.composer.ComposerError(None, None, said, event.start_mark)
+            raise yaml.composer.ComposerError(None, None, "aliases are not read; write the value out", mark)
+        if tag is not None:
+            raise yaml.composer.ComposerError(None, None, f"the tag {str(tag)[:60]!r} is not read; write a plain value", mark)
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # Any: as above
