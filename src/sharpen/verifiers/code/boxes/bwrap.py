@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Literal
@@ -121,6 +122,10 @@ class BwrapBoxes:
             the interpreter or the kernel that lets one program reach the next is then possible, so use it for programs that
             answer the same prompt only.
 
+    Attributes:
+        interpreter: what runs the programs.
+        options: of bubblewrap, for boxes yet to be made.
+
     Raises:
         SandboxError: this machine lacks what a box is made of.
     """
@@ -129,11 +134,11 @@ class BwrapBoxes:
         self.name: str = name
         uid = box_uid()
         self.interpreter = interpreter or reachable_interpreter(uid)
+        self.options: Sequence[str] = options(self.interpreter)
         warm = name == "warm"
         self._order = {
             "uid": uid,
             "bwrap": bwrap_path(),
-            "options": options(self.interpreter),
             "command": [self.interpreter.path, *_PROGRAM],
             "filter": base64.b64encode(seccomp_filter()).decode(),
             "first": base64.b64encode((_HERE / "first.py").read_bytes()).decode(),
@@ -202,7 +207,7 @@ class BwrapBoxes:
         theirs.close()
         self._main.settimeout(_START_S)
         try:
-            self._main.send(json.dumps(self._order).encode())
+            self._main.send(json.dumps({**self._order, "options": list(self.options)}).encode())
             answer = self._main.recv(1 << 12)
         except OSError as error:
             answer = f"{error}".encode()

@@ -65,6 +65,7 @@ class Sandbox:
     words: bytearray = field(default_factory=bytearray)
     known: bytearray = field(default_factory=bytearray)
     killed: float | None = None
+    over: bool = False  # bubblewrap has ended
 
 
 class Launcher:
@@ -319,10 +320,15 @@ class Launcher:
 
     def _reap(self) -> None:
         for box in list(self.sandboxes):
-            if box.killed is None or not _is_over(box.pid):
+            if box.killed is None or not (box.over or _is_over(box.pid)):
                 continue
-            if box.first is not None and not _is_over(box.first):  # bubblewrap died first and left it to us
-                _signal(box.first)
+            box.over = True
+            outers = {other.pid for other in self.sandboxes}
+            orphans = [child for child in _children(os.getpid()) if child not in outers]
+            if orphans:  # bubblewrap died first and left what it had started to us
+                for orphan in orphans:
+                    _signal(orphan)
+                    _is_over(orphan)
                 continue
             self.sandboxes.remove(box)
             if (job := box.job) is not None:
