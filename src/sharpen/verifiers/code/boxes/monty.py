@@ -150,17 +150,17 @@ class MontyBox:
             self._end("killed", "the interpreter broke")
             raise _BrokenError("the interpreter broke") from None
         except MontyError as error:
-            raise self._told(error, len(printed.output)) from None
+            raise self._told(error) from None
         self._left -= len(printed.output.encode())
         return value
 
-    def _told(self, error: Any, num_printed: int) -> Exception:  # Any: of a module without types for it
+    def _told(self, error: Any) -> Exception:  # Any: of a module without types for it
         raised = error.exception()
         kind = type(raised).__name__
         text = error.display("msg")[:_MAX_TEXT] if hasattr(error, "display") else str(error)[:_MAX_TEXT]
         if kind == "TimeoutError" and "limit exceeded" in text:
             return self._out_of_time()
-        if kind == "MemoryError" and num_printed * 2 > self._left:
+        if kind == "MemoryError" and f"> {self._left} bytes" in text:  # the collector's limit, not the heap's
             self._end("output", f"it printed more than {self._limits.output_bytes} bytes")
             return BoxClosed("it printed too much")
         if kind in _LACKS:
