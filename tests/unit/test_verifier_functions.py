@@ -55,7 +55,7 @@ def test_loads_the_shipped_by_a_word(spec, verifier):
     ("spec", "message"),
     [
         ("numbr", "there is no verifier 'numbr'; did you mean 'number'"),
-        ("", "choose one of number, choice, exact, formula, pattern:REGEX"),
+        ("", "choose one of number, choice, exact, formula, code, pattern:REGEX"),
         ("pattern", "write pattern:REGEX"),
         ("pattern:", "write pattern:REGEX"),
         ("pattern:(", "does not compile"),

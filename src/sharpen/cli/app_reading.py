@@ -84,7 +84,9 @@ def export_(
     cls=SettingsCommand,
     epilog="Example: sharpen audit-verifier --task prompts.jsonl --verifier mine.py:check",
 )
-@with_settings(only=("task", "task_args", "columns", "verifier", "instruction", "num_train", "split_seed"))
+@with_settings(
+    only=("task", "task_args", "columns", "verifier", "allow_code_execution", "instruction", "num_train", "split_seed")
+)
 def audit_verifier_(
     *,
     settings: dict[str, Any],  # Any: as parsed

@@ -78,8 +78,9 @@ class Settings:
     columns: Mapping[str, Any] = _setting("Task", "our name=your name: --columns prompt=question target=answer", {})
     verifier: str | None = _setting(
         "Task",
-        "number, choice, exact, formula, pattern:REGEX, module:function or file.py:function; rg: and pypi: tasks bring their own",
+        "number, choice, exact, formula, pattern:REGEX, code, module:function or file.py:function; rg: and pypi: tasks bring their own",
     )
+    allow_code_execution: bool = _setting("Task", "let the verifier code run programs that a model wrote, in a sandbox", False)
     held_out: str | None = _setting(
         "Task", "file whose prompts are the gate and final splits; by default they are cut from --task"
     )

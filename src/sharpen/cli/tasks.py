@@ -42,6 +42,7 @@ def make_cli_task(settings: Settings) -> Task:
         max_new_tokens=settings.max_new_tokens,
         demonstrations=settings.demonstrations,
         check_targets=settings.check_targets,
+        allow_code_execution=settings.allow_code_execution,
     )
     return task if settings.second is None else with_second(task, _second(settings, task.max_new_tokens))
 
@@ -57,6 +58,7 @@ def _second(settings: Settings, max_new_tokens: int) -> Task:
         instruction=settings.second_instruction,
         max_new_tokens=max_new_tokens,
         check_targets=settings.check_targets,
+        allow_code_execution=settings.allow_code_execution,
     )
 
 

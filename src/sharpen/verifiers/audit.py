@@ -135,7 +135,7 @@ def audit_verifier(
     *,
     max_prompts: int = 200,
     num_workers: int = 2,
-    timeout_s: float = 5.0,
+    timeout_s: float | None = None,
 ) -> Audit:
     """How a verifier treats answers whose worth is known.
 

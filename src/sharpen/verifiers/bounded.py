@@ -19,11 +19,12 @@ from sharpen.verifiers.jobs import Job, Limits
 from sharpen.verifiers.numbers import number
 from sharpen.verifiers.patterns import exact
 from sharpen.verifiers.processes import Worker, forked, spawned
-from sharpen.verifiers.verdicts import Verdict, judge
+from sharpen.verifiers.verdicts import Telling, Verdict, judge
 
 __all__ = ["VerifierPool"]
 
 _TRUSTED = (number, choice, exact)  # linear time, no foreign code: they run in this process
+_TIMEOUT_S = 5.0
 _LATER_S = 2.0  # a worker ends itself this long after the pool should have killed it
 
 
@@ -41,7 +42,7 @@ class VerifierPool:
 
     Args:
         num_workers: processes at most; they are started when they are needed.
-        timeout_s: wall-clock seconds for one verdict.
+        timeout_s: wall-clock seconds for one verdict; None gives a verifier that keeps its own time what it asks for, others 5.
         start_timeout_s: wall-clock seconds for a worker to import the verifier's module with all that stands at its top.
         max_failures: timeouts and crashes in a row after which the rest abstain as `given up`.
         log: file that what the verifier prints is appended to; None discards it.
@@ -58,12 +59,14 @@ class VerifierPool:
         verifier: Verifier | Callable[..., object],
         *,
         num_workers: int = 2,
-        timeout_s: float = 5.0,
+        timeout_s: float | None = None,
         start_timeout_s: float = 60.0,
         max_failures: int = 32,
         log: Path | None = None,
     ) -> None:
         self.verifier = as_verifier(verifier)
+        if timeout_s is None:
+            timeout_s = self.verifier.max_seconds if isinstance(self.verifier, Telling) else _TIMEOUT_S
         self._limits = Limits(
             num_workers=num_workers, timeout_s=timeout_s, start_timeout_s=start_timeout_s, max_failures=max_failures
         )

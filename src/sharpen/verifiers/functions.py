@@ -8,6 +8,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from sharpen.digest import digest
 from sharpen.identity import code_digest, function_key
@@ -15,6 +16,8 @@ from sharpen.protocols import Verifier
 from sharpen.types import Completion, Prompt, Score
 from sharpen.verifiers.addresses import Address, address_of, parse_address, resolve
 from sharpen.verifiers.choices import choice
+from sharpen.verifiers.code.suites import Part
+from sharpen.verifiers.code.verifier import REFUSAL, code
 from sharpen.verifiers.columns import Form, call_with_columns, form_of, takes_columns
 from sharpen.verifiers.formulas import formula
 from sharpen.verifiers.numbers import number
@@ -84,20 +87,25 @@ def as_verifier(function: Callable[..., object]) -> Verifier:
         ValueError: it can be called in neither shape.
         TypeError: it cannot be called at all.
     """
-    if isinstance(function, (FunctionVerifier, number, choice, exact, pattern, formula)):
+    if isinstance(function, (FunctionVerifier, number, choice, exact, pattern, formula, code)):
         return function
     if not callable(function):
         raise TypeError(f"{function!r} is no verifier; give a function (prompt, completion), or load_verifier({function!r})")
     return _wrapped(function, _named(function), address_of(function))
 
 
-def load_verifier(spec: str) -> Verifier:
+def load_verifier(spec: str, *, allow_code_execution: bool = False) -> Verifier:
     """The verifier that a word on the command line or in a settings file names.
 
     - `number` (or `number:0.01`, with a tolerance), `choice`, `exact`, `formula`;
     - `pattern:REGEX`;
+    - `code`: programs, run against the prompt's tests; `code:hidden` or `code:visible` by one half of them, `code:bwrap` in that
+      sandbox alone;
     - `module:function` or `path/to/file.py:function`: a function `(prompt, completion) -> float | None` or
       `(completions, **columns) -> list[float | None]`, or an object with such a `__call__`.
+
+    Args:
+        allow_code_execution: `code` may run programs that a model wrote.
 
     A file is run with its folder on the path. Its verifier is identified by content: moved, it is the same; edited, another.
 
@@ -105,7 +113,8 @@ def load_verifier(spec: str) -> Verifier:
     number(tolerance=0.01, relative=0.0)
 
     Raises:
-        ValueError: the word names nothing, or a function of neither shape.
+        ValueError: the word names nothing, or a function of neither shape; or it is `code` and that is not allowed.
+        SandboxError: it is `code`, and this machine has no sandbox for it.
         TypeError: the name leads to something that cannot be called.
         VerifierError: the module fails while it is imported, or an optional package is missing.
     """
@@ -117,12 +126,21 @@ def load_verifier(spec: str) -> Verifier:
         return number(tolerance=_tolerance(spec, rest))
     if word == "pattern" and rest:
         return pattern(rest)
+    if word == "code":
+        if not allow_code_execution:
+            raise ValueError(REFUSAL)
+        words = rest.split(",") if rest else []
+        parts = [word for word in words if word in get_args(Part)]
+        if len(parts) > 1:
+            raise ValueError(f"verifier {spec!r} names several parts of the tests; write one of {', '.join(get_args(Part))}")
+        tiers = tuple(word for word in words if word not in parts)
+        return code(allow_code_execution=True, tiers=tiers, tests=parts[0] if parts else "all")  # type: ignore[arg-type]  # a Part
     if word in ("pattern", *plain):
         wanted = "pattern:REGEX" if word == "pattern" else word
         raise ValueError(f"verifier {spec!r} is incomplete or has too much; write {wanted}")
     if not colon:
-        near = difflib.get_close_matches(spec, [*plain, "pattern:REGEX"], n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}" if near else f"choose one of {', '.join([*plain, 'pattern:REGEX'])}"
+        near = difflib.get_close_matches(spec, [*plain, "code", "pattern:REGEX"], n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}" if near else f"choose one of {', '.join([*plain, 'code', 'pattern:REGEX'])}"
         raise ValueError(f"there is no verifier {spec!r}; {hint}, or give module:function or path/to/file.py:function")
     address = parse_address(spec)
     found = resolve(address)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 import traceback
 from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 from sharpen.protocols import Verifier
 from sharpen.types import Completion, Prompt, Score
 
-__all__ = ["BadVerdict", "Verdict", "judge", "score_of", "told"]
+__all__ = ["BadVerdict", "Telling", "Verdict", "judge", "score_of", "told"]
 
 MAX_MESSAGE = 300  # characters of an error's own text
 
@@ -23,7 +25,7 @@ class Verdict:
         score: in [0, 1]; None where the verifier abstained or failed. A failure is never 0.
         reason: None with a score; else the class that it is counted under: `abstained`, `raised ValueError`, `returned str`,
             `returned nan`, `timeout`, `crashed SIGSEGV`, `exited 3`, `given up`.
-        detail: one line for people, such as the error's message and line; or None.
+        detail: for people, such as the error's message and line, or why a program failed its tests; or None.
         seconds: how long the verdict took, as the verifier's own process measured it.
     """
 
@@ -37,6 +39,20 @@ class Verdict:
             raise ValueError(
                 f"verdict has score {self.score} and reason {self.reason!r}; give a reason where there is no score"
             )
+
+
+@runtime_checkable
+class Telling(Protocol):
+    """A verifier that says more than a score, and keeps its own time."""
+
+    @property
+    def max_seconds(self) -> float:
+        """How long a verdict takes at most."""
+        ...
+
+    def verdict(self, prompt: Prompt, completion: Completion) -> Verdict:
+        """The score with its reason or detail."""
+        ...
 
 
 class BadVerdict(ValueError):
@@ -84,6 +100,8 @@ def judge(verifier: Verifier, prompt: Prompt, completion: Completion, *, catch: 
     """
     start = time.perf_counter()
     try:
+        if isinstance(verifier, Telling):
+            return dataclasses.replace(verifier.verdict(prompt, completion), seconds=time.perf_counter() - start)
         score = score_of(verifier(prompt, completion))
     except BadVerdict as error:
         return Verdict(score=None, reason=error.reason, detail=str(error), seconds=time.perf_counter() - start)

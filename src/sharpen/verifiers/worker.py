@@ -65,7 +65,7 @@ def isolate(requests: int, replies: int) -> None:
     sys.stdout = io.TextIOWrapper(io.FileIO(1, "wb", closefd=False), "utf-8", "backslashreplace", write_through=True)
     sys.stderr = io.TextIOWrapper(io.FileIO(2, "wb", closefd=False), "utf-8", "backslashreplace", write_through=True)
     faulthandler.enable(file=sys.stderr)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))  # a sandbox sets its own
     with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
         file.write("1000")
     os.register_at_fork(after_in_child=lambda: _forget(requests, replies))

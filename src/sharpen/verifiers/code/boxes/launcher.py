@@ -476,7 +476,8 @@ def main() -> None:
         return
     channel = socket.socket(fileno=int(sys.argv[1]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_CORE, (1, 1))  # 1: also where a program would be fed them; 0 means that only for files
+    if resource.getrlimit(resource.RLIMIT_CORE)[1]:
+        resource.setrlimit(resource.RLIMIT_CORE, (1, 1))  # 1: also where a program would be fed them; 0 means that only for files
     order = json.loads(channel.recv(1 << 16))
     try:
         if order["uid"] is not None:

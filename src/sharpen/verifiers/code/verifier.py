@@ -1,0 +1,146 @@
+"""The verifier `code`: whether an answer's program passes its prompt's tests."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, partial
+
+from sharpen.errors import SandboxError
+from sharpen.types import Completion, Prompt, Score
+from sharpen.verifiers.code.answers import program_of
+from sharpen.verifiers.code.boxes import Boxes, Limits, MontyBoxes, Unsupported, boxes
+from sharpen.verifiers.code.candidates import BoxedCandidate, Candidate, InterpretedCandidate
+from sharpen.verifiers.code.examination import Examination, examine
+from sharpen.verifiers.code.suites import Part, Suite, suite_of
+from sharpen.verifiers.verdicts import Verdict
+
+__all__ = ["REFUSAL", "code"]
+
+REFUSAL = (
+    "the verifier 'code' runs programs that a model wrote, which is off by default; add --allow-code-execution (in Python: "
+    "allow_code_execution=True), and see docs/trust.md for what that may do"
+)
+_START_S = 10.0  # for a sandbox to start, or to start again after a program harmed it
+
+
+@dataclass(frozen=True, kw_only=True)
+class code:  # noqa: N801  # written code(...) in recipes, as number(...) is
+    """1.0 where the answer's program passes all its prompt's tests, 0.0 where it does not, None where nothing could be run.
+
+    The program is the answer's last fenced block, or the whole text (`program_of`); the tests are in the prompt's columns
+    (`suite_of`). It runs in a sandbox and answers calls; the tests, what they expect and the verdict stay outside. The tests are
+    the task's own code and run in this process, unboxed: use none that you would not run yourself.
+
+    Args:
+        allow_code_execution: must be True, said by the person whose machine it is.
+        tiers: kinds of sandbox, tried in this order: the next one runs only what the one before does not support. By default what
+            this machine has: `monty` where it is installed, then the best for CPython. They are part of the verifier's identity.
+        tests: which part of the tests counts, `all`, `visible` or `hidden`: asserts are halved by their hash.
+        seconds: wall-clock seconds for a program with all its calls; also processor seconds for the tests on what it returned.
+        memory_mb: MiB for a program.
+
+    Raises:
+        ValueError: execution is not allowed, or `tests` is something else.
+        SandboxError: this machine can make no such sandbox.
+    """
+
+    allow_code_execution: bool = False
+    tiers: tuple[str, ...] = ()
+    tests: Part = "all"
+    seconds: float = 3.0
+    memory_mb: int = 512
+
+    def __post_init__(self) -> None:
+        if self.allow_code_execution is not True:
+            raise ValueError(REFUSAL)
+        if self.tests not in ("all", "visible", "hidden"):
+            raise ValueError(f"tests is {self.tests!r}; it is all, visible or hidden")
+        if not self.seconds > 0 or self.memory_mb < 1:
+            raise ValueError(f"seconds is {self.seconds} and memory_mb {self.memory_mb}; both are more than 0")
+        if not self.tiers:
+            object.__setattr__(self, "tiers", found_tiers())  # in the repr, so that a verdict names where it was made
+
+    def __call__(self, prompt: Prompt, completion: Completion, /) -> Score:
+        """The score alone."""
+        return self.verdict(prompt, completion).score
+
+    @property
+    def max_seconds(self) -> float:
+        """How long a verdict takes at most."""
+        return len(self.tiers) * (2 * self.seconds + _START_S)
+
+    def verdict(self, prompt: Prompt, completion: Completion) -> Verdict:
+        """The score, and why it is not 1: the kind of failure, a colon, and text that can be shown to the model."""
+        return self.said(self.examined(prompt, completion.text))
+
+    def said(self, found: Examination) -> Verdict:
+        """An examination as a verdict."""
+        if found.kind == "pass":
+            return Verdict(score=1.0)
+        detail = f"{found.kind}: {found.text}"
+        if found.kind == "could not run":
+            return Verdict(score=None, reason=found.kind, detail=detail)
+        return Verdict(score=0.0, detail=detail)
+
+    def examined(self, prompt: Prompt, text: str) -> Examination:
+        """The examination of an answer.
+
+        Raises:
+            DataError: the prompt has no tests, or such as cannot be read.
+        """
+        suite = suite_of(prompt).part(self.tests)
+        if suite is None:
+            return Examination(kind="could not run", text="its tests are one assert, of which no half can be visible")
+        context = str(prompt.tags.get("context") or "")
+        program = program_of(text, context=context, entry_point=suite.entry_point)
+        return self.tried(suite, program)
+
+    def tried(self, suite: Suite, program: str) -> Examination:
+        """The examination of a program, in the first tier that supports it."""
+        unsupported = "this machine has no sandbox for it"
+        for load in self._loaders:
+            try:
+                return examine(suite, partial(load, program), seconds=self.seconds)
+            except Unsupported as error:
+                unsupported = str(error)
+            except SandboxError as error:
+                return Examination(kind="could not run", text=str(error))
+        return Examination(kind="could not run", text=unsupported)
+
+    @property
+    def limits(self) -> Limits:
+        """Of one program."""
+        return Limits(cpu_seconds=max(1, round(self.seconds)), wall_seconds=self.seconds, memory_bytes=self.memory_mb << 20)
+
+    @cached_property
+    def _loaders(self) -> tuple[Callable[[str], Candidate], ...]:
+        """Of each tier, how a program is loaded; the sandboxes live as long as this value does."""
+        made = [MontyBoxes() if tier == "monty" else boxes(tier) for tier in self.tiers]
+        for one in made:
+            weakref.finalize(self, one.close)
+        return tuple(partial(_interpreted if isinstance(one, MontyBoxes) else _boxed, one, self.limits) for one in made)
+
+
+def found_tiers() -> tuple[str, ...]:
+    """What this machine has, fastest first.
+
+    Raises:
+        SandboxError: it has none that is safe.
+    """
+    best = boxes()
+    best.close()
+    try:
+        import pydantic_monty  # noqa: F401  # the extra `code`
+    except ImportError:
+        return (best.name,)
+    return ("monty", best.name)
+
+
+def _interpreted(made: MontyBoxes, limits: Limits, program: str) -> Candidate:
+    return InterpretedCandidate(made, program, limits)
+
+
+def _boxed(made: Boxes, limits: Limits, program: str) -> Candidate:
+    return BoxedCandidate(made, program, limits)
