@@ -436,6 +436,12 @@ def _drop(uid: int) -> None:
         raise PermissionError(f"still root after changing to user {uid}")
 
 
+def _forbid_cores() -> None:
+    """No core files. A limit of 0 says so where they are files, of 1 also where a program of the host's is fed them."""
+    if resource.getrlimit(resource.RLIMIT_CORE)[1]:
+        resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
+
+
 def become(path: str) -> None:
     """Start one box whose pipes are those that this process was given, and stay until it or whoever started this has ended."""
     with open(path, "rb") as file:
@@ -450,7 +456,7 @@ def become(path: str) -> None:
     if order["uid"] is not None:
         _drop(order["uid"])
         ctypes.CDLL(None).prctl(_DUMPABLE, 1, 0, 0, 0)
-    resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
+    _forbid_cores()
     for kind, amount in ((resource.RLIMIT_AS, order["memory"]), (resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_NOFILE, 64)):
         resource.setrlimit(kind, (amount, amount))
     null = os.open(os.devnull, os.O_RDWR)
@@ -476,8 +482,7 @@ def main() -> None:
         return
     channel = socket.socket(fileno=int(sys.argv[1]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if resource.getrlimit(resource.RLIMIT_CORE)[1]:
-        resource.setrlimit(resource.RLIMIT_CORE, (1, 1))  # 1: also where a program would be fed them; 0 means that only for files
+    _forbid_cores()
     order = json.loads(channel.recv(1 << 16))
     try:
         if order["uid"] is not None:
