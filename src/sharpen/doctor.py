@@ -157,7 +157,9 @@ def _sandbox(tier: str, try_it: Callable[[], str]) -> Finding:
     try:
         return Finding(name=f"sandbox {tier}", value=try_it())
     except SandboxError as error:
-        return Finding(name=f"sandbox {tier}", value="none: no program that a model wrote can run", state="missing", advice=str(error))
+        return Finding(
+            name=f"sandbox {tier}", value="none: no program that a model wrote can run", state="missing", advice=str(error)
+        )
 
 
 def _boxed(tier: str) -> str:

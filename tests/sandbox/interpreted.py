@@ -11,7 +11,6 @@ from tests.sandbox.abuse import SLACK_S, Abuse, Host
 from sharpen.verifiers.code.boxes import BoxClosed, MontyBoxes, Raised, Unsupported
 
 
-
 def faults_when_interpreted(abuse: Abuse, tier: MontyBoxes, on: Host) -> list[str]:
     """Everything that is wrong with how the interpreter held this program's step; the control is that it runs the step before it."""
     before = on.state()

@@ -45,7 +45,22 @@ def _called(tier: MontyBoxes, program: str, *arguments: object, limits: Limits =
 
 @pytest.mark.parametrize(
     "value",
-    [None, True, 3, -(10**40), 1.5, "text\0\u2028é", b"\xff", [1, [2]], (1,), {"a": {1: (2,)}}, {1, 2}, frozenset({"x"}), [], "<function f>"],
+    [
+        None,
+        True,
+        3,
+        -(10**40),
+        1.5,
+        "text\0\u2028é",
+        b"\xff",
+        [1, [2]],
+        (1,),
+        {"a": {1: (2,)}},
+        {1, 2},
+        frozenset({"x"}),
+        [],
+        "<function f>",
+    ],
 )
 def test_plain_values_come_back_as_they_went(tier: MontyBoxes, value: object) -> None:
     found = _called(tier, "def f(x): return x", value)
@@ -78,7 +93,9 @@ def test_names_that_are_given_another_meaning_are_for_another_tier(tier: MontyBo
         _called(tier, "list = 3\ndef f(): return ['a']")
 
 
-@pytest.mark.parametrize(("step", "kind"), [("1 / 0", "ZeroDivisionError"), ("[][1]", "IndexError"), ("raise ValueError('no')", "ValueError")])
+@pytest.mark.parametrize(
+    ("step", "kind"), [("1 / 0", "ZeroDivisionError"), ("[][1]", "IndexError"), ("raise ValueError('no')", "ValueError")]
+)
 def test_a_program_that_raises_says_what(tier: MontyBoxes, step: str, kind: str) -> None:
     with pytest.raises(Raised) as caught:
         _called(tier, f"def f():\n    {step}")
@@ -88,7 +105,14 @@ def test_a_program_that_raises_says_what(tier: MontyBoxes, step: str, kind: str)
 
 @pytest.mark.parametrize(
     "program",
-    ["def f(): yield 1", "import heapq\ndef f(): pass", "def f(:", "x = 1", "class E(Exception): pass\ndef f(): pass", "def f(): open('/etc/passwd')"],
+    [
+        "def f(): yield 1",
+        "import heapq\ndef f(): pass",
+        "def f(:",
+        "x = 1",
+        "class E(Exception): pass\ndef f(): pass",
+        "def f(): open('/etc/passwd')",
+    ],
 )
 def test_what_the_interpreter_lacks_says_nothing_about_the_program(tier: MontyBoxes, program: str) -> None:
     with pytest.raises(Unsupported):

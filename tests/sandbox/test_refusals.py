@@ -75,7 +75,7 @@ def test_a_container_that_bars_user_namespaces_is_named_as_the_cause() -> None:
 
 
 def test_switched_off_user_namespaces_are_named_as_the_cause() -> None:
-    off = "echo 0 > /proc/sys/user/max_user_namespaces && exec setpriv --inh-caps=-all --ambient-caps=-all \"$@\""
+    off = 'echo 0 > /proc/sys/user/max_user_namespaces && exec setpriv --inh-caps=-all --ambient-caps=-all "$@"'
     before = ("unshare", "--user", "--map-user=1000", "--map-group=1000", "--keep-caps", "sh", "-c", off, "sh")
     if not all(map(shutil.which, ("unshare", "setpriv"))) or "works" not in _said("print('works')", *before):
         pytest.skip("user namespaces cannot be switched off for a test here")

@@ -49,7 +49,10 @@ def main() -> int:
             counted = _tried(name, programs, attacked, asked.repetitions)
             wrong += counted.total()
             row = "".join(f"{counted[kind]:>14}" for kind in (*_KINDS, "other"))
-            print(f"{name:8}{len(programs):>10}{len(programs) * asked.repetitions:>8}{time.monotonic() - began:>10.0f}{row}", flush=True)
+            print(
+                f"{name:8}{len(programs):>10}{len(programs) * asked.repetitions:>8}{time.monotonic() - began:>10.0f}{row}",
+                flush=True,
+            )
     for name in asked.tiers:
         if asked.leaks and name != "monty":
             wrong += _leaked(name, asked.leaks)
@@ -62,7 +65,11 @@ def _tried(name: str, programs: list[Abuse], attacked: Host, repetitions: int) -
     try:
         for _ in range(repetitions):
             for abuse in programs:
-                found = faults(abuse, tier, attacked) if isinstance(tier, BwrapBoxes) else faults_when_interpreted(abuse, tier, attacked)
+                found = (
+                    faults(abuse, tier, attacked)
+                    if isinstance(tier, BwrapBoxes)
+                    else faults_when_interpreted(abuse, tier, attacked)
+                )
                 for fault in found:
                     print(f"{name} {abuse.number:02d} {abuse.name}: {fault}", file=sys.stderr, flush=True)
                     counted[next((kind for kind, words in _KINDS.items() if re.search(words, fault)), "other")] += 1
@@ -88,7 +95,9 @@ def _leaked(name: str, number: int) -> int:
         after = _held(tier)
     finally:
         tier.close()
-    print(f"{name}: {number} programs in {seconds:.0f} s; descriptors here, of the launcher, mounts, processes: {before} before, {after} after")
+    print(
+        f"{name}: {number} programs in {seconds:.0f} s; descriptors here, of the launcher, mounts, processes: {before} before, {after} after"
+    )
     return sum(max(0, now - was) for was, now in zip(before, after, strict=True))
 
 

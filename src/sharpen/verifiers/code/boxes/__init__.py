@@ -4,4 +4,16 @@ from sharpen.verifiers.code.boxes.box import Box, BoxClosed, Boxes, Ending, Limi
 from sharpen.verifiers.code.boxes.monty import Foreign, MontyBox, MontyBoxes, Raised, Unsupported
 from sharpen.verifiers.code.boxes.tiers import boxes
 
-__all__ = ["Box", "BoxClosed", "Boxes", "Ending", "Foreign", "Limits", "MontyBox", "MontyBoxes", "Raised", "Unsupported", "boxes"]
+__all__ = [
+    "Box",
+    "BoxClosed",
+    "Boxes",
+    "Ending",
+    "Foreign",
+    "Limits",
+    "MontyBox",
+    "MontyBoxes",
+    "Raised",
+    "Unsupported",
+    "boxes",
+]

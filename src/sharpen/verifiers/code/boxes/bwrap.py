@@ -9,7 +9,6 @@ import os
 import select
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from sharpen.errors import SandboxError
+from sharpen.verifiers.code.boxes.boot import boot
 from sharpen.verifiers.code.boxes.box import BoxClosed, Ending, Limits
 from sharpen.verifiers.code.boxes.layout import Interpreter, box_uid, bwrap_path, options, reachable_interpreter
 from sharpen.verifiers.code.boxes.seccomp import seccomp_filter
@@ -105,7 +105,9 @@ class BwrapBox:
         said = json.loads(message)
         ending = Ending(kind=said["kind"], code=said["code"], errors=base64.b64decode(said["errors"]), reason=said["reason"])
         if self._flooded:
-            return replace(ending, kind="output", reason=f"it wrote more than {self._limits.output_bytes} bytes to standard output")
+            return replace(
+                ending, kind="output", reason=f"it wrote more than {self._limits.output_bytes} bytes to standard output"
+            )
         return ending
 
 
@@ -196,7 +198,7 @@ class BwrapBoxes:
     def _launch(self) -> None:
         self._main, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(_HERE / "launcher.py"), str(theirs.fileno())],
+            boot("launcher", str(theirs.fileno())),
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
