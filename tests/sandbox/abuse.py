@@ -295,7 +295,9 @@ def _used_up(abuse: Abuse, seen: Seen) -> Iterator[str]:
 
 def _outside(abuse: Abuse, on: Host) -> bytes:
     """What the program says when it runs as an ordinary process, against a folder that may be spoilt."""
-    program = source(abuse, on.about | {"target": str(on.scratch), "outside": True}, hostile=True)
+    scratch = Path(tempfile.mkdtemp(dir=on.scratch))
+    (scratch / "file").write_text("untouched")
+    program = source(abuse, on.about | {"target": str(scratch), "outside": True}, hostile=True)
     ran = subprocess.run(
         [sys.executable, "-c", program],
         stdout=subprocess.PIPE,
@@ -303,7 +305,7 @@ def _outside(abuse: Abuse, on: Host) -> bytes:
         stdin=subprocess.DEVNULL,
         pass_fds=[on.inherited],
         timeout=60,
-        cwd=on.scratch,
+        cwd=scratch,
         check=False,
     )
     return ran.stdout

@@ -276,7 +276,7 @@ class MontyBoxes:
             from pydantic_monty._binary import find_monty_binary
 
             binary = os.path.realpath(find_monty_binary())
-        except (ImportError, FileNotFoundError) as error:
+        except (ImportError, OSError) as error:
             raise SandboxError(f"the tier monty needs pip install 'sharpen[code]' ({error})") from error
         uid = box_uid()
         copied = not reachable(binary, uid)

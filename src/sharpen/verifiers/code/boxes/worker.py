@@ -33,14 +33,16 @@ def main() -> None:
     os.closerange(3, 1 << 16)  # whatever else of our starter's was open
     kept = [pipe_with(base64.b64decode(order["filter"]))]
     options = [*order["options"], "--seccomp", str(kept[0])]
+    copy = 0
     if order["copied"] is not None:
+        copy = os.path.getsize(order["copied"])  # bubblewrap writes that much; in the box nothing can be written
         kept.append(os.open(order["copied"], os.O_RDONLY))
         options += ["--perms", "0555", "--file", str(kept[1]), "/worker"]
     arguments = pipe_with("".join(part + "\0" for part in [*options, "--remount-ro", "/"]).encode())
     if order["uid"] is not None:
         become_user(order["uid"])
     forbid_cores()
-    for kind, amount in ((resource.RLIMIT_AS, order["memory"]), (resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_NOFILE, 64)):
+    for kind, amount in ((resource.RLIMIT_AS, order["memory"]), (resource.RLIMIT_FSIZE, copy), (resource.RLIMIT_NOFILE, 64)):
         resource.setrlimit(kind, (amount, amount))
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 2)
