@@ -26,7 +26,7 @@ import sys, time
 from sharpen.verifiers.code.boxes import Limits
 from sharpen.verifiers.code.boxes.bwrap import BwrapBoxes
 boxes = BwrapBoxes({name!r})
-box = boxes.open("import time, os\\nprint('up', flush=True)\\nos.fork()\\ntime.sleep(600)", Limits(wall_seconds=500.0))
+box = boxes.open("import time, os\\nif os.fork(): print('up', flush=True)\\ntime.sleep(600)", Limits(wall_seconds=500.0))
 assert box.receive(9, 60.0) == b"up\\n"
 print(boxes.launcher, flush=True)
 time.sleep(600)

@@ -37,7 +37,7 @@ __all__ = ["Launcher", "main"]
 
 _TICK_S = 0.02  # between two looks at what a program uses
 _START_S = 30.0  # a sandbox that has not started by then never will
-_STOP_S = 2.0  # for the first process of a box to end a program when told to
+_STOP_S = 10.0  # for the first process of a box to end a program when told to; a busy machine may take seconds
 _GONE_S = 5.0  # for the kernel to take a killed box down
 _TAIL = 4096  # bytes of standard error that are kept
 _MAX_FILES = 4096  # in one place that can be written
@@ -153,7 +153,8 @@ class Launcher:
     def _hand_over(self, box: Sandbox) -> None:
         job = box.job
         assert job is not None
-        message = json.dumps(job.limits).encode()
+        order = [job.limits[name] for name in ("memory_bytes", "cpu_seconds", "file_bytes", "num_processes")]
+        message = " ".join(map(str, order)).encode()
         try:
             socket.send_fds(box.channel, [message], job.descriptors)
         except OSError as error:
@@ -284,9 +285,9 @@ class Launcher:
             if job is not None and box.first is not None:
                 self._hand_over(box)
         elif job is not None and job.verdict is None:
-            said = json.loads(message)
-            self._finish(box, *_ending(int(said["status"]), job.closing is not None))
-            if self.order["uses"] == "once" or not said["clean"]:
+            status, clean = map(int, message.split())
+            self._finish(box, *_ending(status, job.closing is not None))
+            if self.order["uses"] == "once" or not clean:
                 self._kill(box)
                 self._prepare()
 
