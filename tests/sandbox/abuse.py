@@ -186,7 +186,9 @@ def run(boxes: BwrapBoxes, program: str, limits: Limits) -> Seen:
         with contextlib.suppress(TimeoutError, BoxClosed):
             while part := box.receive(1 << 16, limits.wall_seconds + SLACK_S):
                 seen.output += part
-            while time.monotonic() - began < limits.wall_seconds + SLACK_S and not box.over(0.5):  # it may run on without output
+            while time.monotonic() - began < limits.wall_seconds + SLACK_S and not box.over(
+                0.5
+            ):  # it may run on without output
                 pass
         seen.ending = box.close()
         seen.seconds = time.monotonic() - began
@@ -252,7 +254,11 @@ def faults(abuse: Abuse, boxes: BwrapBoxes, on: Host) -> list[str]:
         found.append(f"processes {left} survive")
     if on.state() != before:
         found.append("the victim's folder has changed")
-    if control.output != b"working\nfinished\n" or control.ending is None or (control.ending.kind, control.ending.code) != ("exited", 0):
+    if (
+        control.output != b"working\nfinished\n"
+        or control.ending is None
+        or (control.ending.kind, control.ending.code) != ("exited", 0)
+    ):
         found.append(f"the same program without its hostile step: {control.output[-200:]!r}, {control.ending}")
     if abuse.outside and b"reached:" not in (said := _outside(abuse, on)):
         found.append(f"the hostile step does nothing outside of a box either: {said[-300:]!r}")
@@ -289,7 +295,9 @@ def _used_up(abuse: Abuse, seen: Seen) -> Iterator[str]:
 
 def _outside(abuse: Abuse, on: Host) -> bytes:
     """What the program says when it runs as an ordinary process, against a folder that may be spoilt."""
-    program = source(abuse, on.about | {"target": str(on.scratch), "outside": True}, hostile=True)
+    scratch = Path(tempfile.mkdtemp(dir=on.scratch))
+    (scratch / "file").write_text("untouched")
+    program = source(abuse, on.about | {"target": str(scratch), "outside": True}, hostile=True)
     ran = subprocess.run(
         [sys.executable, "-c", program],
         stdout=subprocess.PIPE,
@@ -297,7 +305,7 @@ def _outside(abuse: Abuse, on: Host) -> bytes:
         stdin=subprocess.DEVNULL,
         pass_fds=[on.inherited],
         timeout=60,
-        cwd=on.scratch,
+        cwd=scratch,
         check=False,
     )
     return ran.stdout

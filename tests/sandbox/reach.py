@@ -313,7 +313,7 @@ REACH: list[Abuse] = [
             ends += [found for found in (*frame.f_locals.values(), *frame.f_globals.values()) if isinstance(found, socket.socket)]
             frame = frame.f_back
         for end in ends:
-            attempt("an answer of its own", lambda: end.send(b'{"status": 0, "clean": true}'))
+            attempt("an answer of its own", lambda: end.send(b'0 1'))
         print("refused:", len(ends), "sockets")
         """,
     ),

@@ -6,53 +6,53 @@ there is. What it tells the launcher decides no verdict: exit status and whether
 
 from __future__ import annotations
 
+import _socket  # socket, json and their like take longer to import than most programs run
+import array
+import atexit
 import contextlib
 import gc
-import json
 import os
 import resource
 import select
 import signal
-import socket
 import sys
 from types import ModuleType
 
 _PLACES = ("/tmp", "/dev/shm")  # all that can be written
 _NAME = "program.py"
 _NUM_OPEN = 32
-_OFTEN = (
-    "bisect collections copy dataclasses datetime decimal enum fractions functools hashlib heapq io itertools json linecache math"
-    " operator random re statistics string time traceback typing"
-).split()
+_OFTEN = """bisect collections copy dataclasses datetime decimal enum fractions functools hashlib heapq io itertools json linecache
+math operator random re statistics string time traceback typing"""  # imported once for all programs of a box
 
 
 def main() -> str:
     """Serve; in the process of a program, its source."""
-    channel = socket.socket(fileno=int(sys.argv[1]))
+    channel = _socket.socket(fileno=int(sys.argv[1]))
     for number in (signal.SIGINT, signal.SIGPIPE, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    _make_undumpable()
     if sys.argv[2] == "many":
-        for name in _OFTEN:
+        _make_undumpable()
+        for name in _OFTEN.split():
             __import__(name)
     before = _traces()
     gc.collect()
     gc.freeze()
     channel.send(b"ready")
     while True:
-        message, descriptors, _, _ = socket.recv_fds(channel, 1 << 12, 4)
+        message, attached, _, _ = channel.recvmsg(1 << 12, _socket.CMSG_SPACE(4 * 4))
+        descriptors = [number for _, _, data in attached for number in array.array("i", data)]
         if not message:
             os._exit(0)
         if not descriptors:  # the end of a program was asked for that had just ended
             continue
         program = os.fork()
         if not program:
-            return _become(json.loads(message), descriptors)
+            return _become([int(number) for number in message.split()], descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
         _wait(program, channel)
         status = _sweep(program)
-        channel.send(json.dumps({"status": status, "clean": _traces() == before}).encode())
+        channel.send(b"%d %d" % (status, _traces() == before))
 
 
 def _make_undumpable() -> None:
@@ -63,7 +63,7 @@ def _make_undumpable() -> None:
         os._exit(3)
 
 
-def _wait(program: int, channel: socket.socket) -> None:
+def _wait(program: int, channel: _socket.socket) -> None:
     """Until the program's process has ended, or whoever asked for it wants no more of it."""
     descriptor = os.pidfd_open(program)
     poll = select.poll()
@@ -72,7 +72,7 @@ def _wait(program: int, channel: socket.socket) -> None:
     poll.poll()
     os.close(descriptor)
     with contextlib.suppress(BlockingIOError):
-        if not channel.recv(1, socket.MSG_DONTWAIT):
+        if not channel.recv(1, _socket.MSG_DONTWAIT):
             os._exit(0)
 
 
@@ -101,8 +101,9 @@ def _traces() -> object:
     return found
 
 
-def _become(limits: dict[str, int], descriptors: list[int]) -> str:
+def _become(limits: list[int], descriptors: list[int]) -> str:
     """Turn this copy of the process into the program's: its pipes, its limits, and nothing of ours."""
+    memory_bytes, cpu_seconds, file_bytes, num_processes = limits
     os.setsid()
     stdin, stdout, stderr, text = descriptors
     with open(text, "rb", closefd=False) as file:
@@ -114,10 +115,10 @@ def _become(limits: dict[str, int], descriptors: list[int]) -> str:
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for kind, amount in (
-        (resource.RLIMIT_AS, limits["memory_bytes"]),
-        (resource.RLIMIT_CPU, limits["cpu_seconds"] + 1),
-        (resource.RLIMIT_FSIZE, limits["file_bytes"]),
-        (resource.RLIMIT_NPROC, limits["num_processes"] + 1),  # this process's parent counts too
+        (resource.RLIMIT_AS, memory_bytes),
+        (resource.RLIMIT_CPU, cpu_seconds + 1),
+        (resource.RLIMIT_FSIZE, file_bytes),
+        (resource.RLIMIT_NPROC, num_processes + 1),  # this process's parent counts too
         (resource.RLIMIT_NOFILE, _NUM_OPEN),
         (resource.RLIMIT_MEMLOCK, 0),
         (resource.RLIMIT_MSGQUEUE, 0),
@@ -139,6 +140,32 @@ def _show(kind: type[BaseException], error: BaseException, trace: object) -> Non
     traceback.print_exception(kind, error, frames)
 
 
+def _run(module: ModuleType) -> None:
+    """Run the program to its end as the interpreter would, but leave its memory as it is: to tidy it up would copy all of it."""
+    code = 0
+    try:
+        exec(compile(_source, _NAME, "exec"), module.__dict__)
+    except SystemExit as error:
+        code = _code(error.code)
+    except BaseException as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+        code = 1
+    if (threading := sys.modules.get("threading")) is not None:
+        threading._shutdown()
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):  # the program may have put anything in their place
+            stream.flush()
+    os._exit(code)
+
+
+def _code(given: object) -> int:
+    if given is None or isinstance(given, int):
+        return (given or 0) & 0xFF
+    print(given, file=sys.stderr)
+    return 1
+
+
 if __name__ == "__main__":
     _source = main()
     sys.argv[:] = [_NAME]
@@ -146,4 +173,4 @@ if __name__ == "__main__":
     sys.excepthook = _show
     sys.modules["__main__"] = _module = ModuleType("__main__")
     _module.__file__ = _NAME
-    exec(compile(_source, _NAME, "exec"), _module.__dict__)
+    _run(_module)
