@@ -47,11 +47,12 @@ def readers(folder: Path) -> Mapping[Path, Reader]:
         except LedgerError as error:
             return str(error)
 
-    def items(entry: Entry) -> str | None:
+    def items(entry: Entry, file: Path, bits: bytes) -> str | None:
         try:
             assert ledger.items(entry) == written[entry.sequence], "values are read that were never written"
         except DamagedError as error:
             return str(error)
+        assert file.read_bytes() == bits, "a file is believed that was never written"
         return None
 
     def weights(entry: Entry, file: Path, bits: bytes) -> str | None:
@@ -73,7 +74,7 @@ def readers(folder: Path) -> Mapping[Path, Reader]:
         if entry.path and path.is_dir():
             found |= {file: partial(weights, entry, file, file.read_bytes()) for file in path.iterdir()}
         elif entry.path:
-            found[path] = partial(items, entry)
+            found[path] = partial(items, entry, path, path.read_bytes())
     for model in folder.glob("model-*"):
         for file in model.rglob("*"):
             if file.is_file():
