@@ -92,5 +92,5 @@ def test_a_digest_that_is_not_read_is_noticed(
     mutant: Callable[[Callable[..., None]], None], run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mutant(monkeypatch.setattr)
-    _, complaints = flip_all(run, 2500 if mutant is _believe_files else 800, seed=14)
+    _, complaints = flip_all(run, 800, seed=14)
     assert complaints
