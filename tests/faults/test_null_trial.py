@@ -23,7 +23,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 @pytest.fixture(scope="module")
 def looks(world: World) -> Iterator[Sequence[Look]]:
     """Those of one null run of each arm and of a run with a true gain."""
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as scratch:
         yield [
             *(look for number in range(len(NULLS)) for look in null_run(world, number, Path(scratch))),
             *gain_run(world, 8, Path(scratch)),
