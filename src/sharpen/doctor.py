@@ -8,14 +8,17 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
 from sharpen.capacity import free_disk, free_memory
+from sharpen.errors import SandboxError
 from sharpen.models.cache import cache_folder
+from sharpen.verifiers.code.boxes import Limits, MontyBoxes, boxes
 
 __all__ = ["EXTRAS", "Finding", "examine"]
 
@@ -25,6 +28,7 @@ EXTRAS = {
     "gguf": ("gguf", "GGUF files and pypi: models"),
     "math": ("math-verify", "the verifier formula"),
     "data": ("datasets", "datasets objects"),
+    "code": ("pydantic-monty", "the fast sandbox for programs that a model wrote"),
     "endpoint": ("httpx2", "models behind a server (endpoint:...)"),
 }
 """By extra, its package and what it is for."""
@@ -49,12 +53,12 @@ class Finding:
 
 
 def examine(folder: Path | None = None) -> list[Finding]:
-    """All findings; a second or two, most of it to load torch.
+    """All findings; a few seconds, to load torch and to try the sandboxes.
 
     Args:
         folder: where runs will be written; the present folder where None.
     """
-    return [*_programs(), *_device(), *_room(folder or Path.cwd()), *_optional()]
+    return [*_programs(), *_device(), *_room(folder or Path.cwd()), *_sandboxes(), *_optional()]
 
 
 def _programs() -> Iterator[Finding]:
@@ -139,6 +143,38 @@ def _room(folder: Path) -> Iterator[Finding]:
         state="broken" if problem else "fine",
         advice=f"{problem}: set SHARPEN_CACHE to a folder that can be written" if problem else None,
     )
+
+
+def _sandboxes() -> Iterator[Finding]:
+    """The tiers in which programs that a model wrote can run here, each tried with what must work in it and what must not."""
+    for tier in ("bwrap", "warm"):
+        yield _sandbox(tier, partial(_boxed, tier))
+    if _version("pydantic-monty") is not None:
+        yield _sandbox("monty", _interpreted)
+
+
+def _sandbox(tier: str, try_it: Callable[[], str]) -> Finding:
+    try:
+        return Finding(name=f"sandbox {tier}", value=try_it())
+    except SandboxError as error:
+        return Finding(
+            name=f"sandbox {tier}", value="none: no program that a model wrote can run", state="missing", advice=str(error)
+        )
+
+
+def _boxed(tier: str) -> str:
+    made = boxes(tier)
+    made.close()
+    return f"CPython {made.interpreter.version}, {made.interpreter.path}"
+
+
+def _interpreted() -> str:
+    made = MontyBoxes()
+    try:
+        made.open("", Limits()).close()
+    finally:
+        made.close()
+    return f"pydantic-monty {_version('pydantic-monty')}"
 
 
 def _optional() -> Iterator[Finding]:

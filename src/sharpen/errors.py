@@ -51,7 +51,7 @@ class VerifierError(SharpenError):
 
 
 class SandboxError(VerifierError):
-    """This machine offers no sandbox for programs that a model wrote; the message names the cause and the remedy."""
+    """No sandbox for programs that a model wrote can be had on this machine; the message names the cause and the remedy."""
 
 
 class LedgerError(SharpenError):

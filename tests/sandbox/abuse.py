@@ -186,7 +186,9 @@ def run(boxes: BwrapBoxes, program: str, limits: Limits) -> Seen:
         with contextlib.suppress(TimeoutError, BoxClosed):
             while part := box.receive(1 << 16, limits.wall_seconds + SLACK_S):
                 seen.output += part
-            while time.monotonic() - began < limits.wall_seconds + SLACK_S and not box.over(0.5):  # it may run on without output
+            while time.monotonic() - began < limits.wall_seconds + SLACK_S and not box.over(
+                0.5
+            ):  # it may run on without output
                 pass
         seen.ending = box.close()
         seen.seconds = time.monotonic() - began
@@ -252,7 +254,11 @@ def faults(abuse: Abuse, boxes: BwrapBoxes, on: Host) -> list[str]:
         found.append(f"processes {left} survive")
     if on.state() != before:
         found.append("the victim's folder has changed")
-    if control.output != b"working\nfinished\n" or control.ending is None or (control.ending.kind, control.ending.code) != ("exited", 0):
+    if (
+        control.output != b"working\nfinished\n"
+        or control.ending is None
+        or (control.ending.kind, control.ending.code) != ("exited", 0)
+    ):
         found.append(f"the same program without its hostile step: {control.output[-200:]!r}, {control.ending}")
     if abuse.outside and b"reached:" not in (said := _outside(abuse, on)):
         found.append(f"the hostile step does nothing outside of a box either: {said[-300:]!r}")

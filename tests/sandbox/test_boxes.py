@@ -152,19 +152,16 @@ def test_a_thousand_programs_would_leak_nothing(tier: BwrapBoxes) -> None:
         num_theirs = len(os.listdir(f"/proc/{launcher}/fd"))
         return len(os.listdir("/proc/self/fd")), num_theirs, len(Path("/proc/self/mountinfo").read_text().splitlines())
 
-    def settled() -> tuple[int, int, int]:
-        until = time.monotonic() + 20
-        while (now := held()) != before and time.monotonic() < until:
-            time.sleep(0.05)
-        return now
-
     for _ in range(3):
         run(tier, "pass", BENIGN)
     time.sleep(1.0)
     before = held()
     for number in range(30):
         run(tier, f"print({number})" if number % 3 else "open('/tmp/x', 'w')", BENIGN)
-    assert settled() == before
+    until = time.monotonic() + 20  # closed sandboxes have a moment to go
+    while any(now > was for now, was in zip(held(), before, strict=True)):
+        assert time.monotonic() < until, (before, held())
+        time.sleep(0.05)
     assert not survivors(tier)
 
 
@@ -189,6 +186,7 @@ def test_a_launcher_that_is_killed_takes_its_boxes_along_and_is_replaced(tier: B
     launcher = tier.launcher
     assert launcher is not None
     assert len(programs(tier)) == 1
+    time.sleep(1.0)  # bubblewrap that loses its parent while it begins waits for ever, though with nothing in it
     family = _family(launcher)
     os.kill(launcher, signal.SIGKILL)
     assert box.close().kind == "could_not_run"

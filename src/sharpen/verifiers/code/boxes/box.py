@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 __all__ = ["Box", "BoxClosed", "Boxes", "Ending", "Limits"]
 
 
-class BoxClosed(Exception):  # noqa: N818  # not an error of ours: how the program ended is in what `close` returns
+class BoxClosed(Exception):
     """The program is gone, so that nothing can be sent to it; `close` tells how it ended."""
 
 

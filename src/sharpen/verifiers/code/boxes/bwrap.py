@@ -9,14 +9,15 @@ import os
 import select
 import socket
 import subprocess
-import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Literal
 
 from sharpen.errors import SandboxError
+from sharpen.verifiers.code.boxes.boot import boot
 from sharpen.verifiers.code.boxes.box import BoxClosed, Ending, Limits
 from sharpen.verifiers.code.boxes.layout import Interpreter, box_uid, bwrap_path, options, reachable_interpreter
 from sharpen.verifiers.code.boxes.seccomp import seccomp_filter
@@ -104,7 +105,9 @@ class BwrapBox:
         said = json.loads(message)
         ending = Ending(kind=said["kind"], code=said["code"], errors=base64.b64decode(said["errors"]), reason=said["reason"])
         if self._flooded:
-            return replace(ending, kind="output", reason=f"it wrote more than {self._limits.output_bytes} bytes to standard output")
+            return replace(
+                ending, kind="output", reason=f"it wrote more than {self._limits.output_bytes} bytes to standard output"
+            )
         return ending
 
 
@@ -121,6 +124,10 @@ class BwrapBoxes:
             the interpreter or the kernel that lets one program reach the next is then possible, so use it for programs that
             answer the same prompt only.
 
+    Attributes:
+        interpreter: what runs the programs.
+        options: of bubblewrap, for boxes yet to be made.
+
     Raises:
         SandboxError: this machine lacks what a box is made of.
     """
@@ -129,11 +136,11 @@ class BwrapBoxes:
         self.name: str = name
         uid = box_uid()
         self.interpreter = interpreter or reachable_interpreter(uid)
+        self.options: Sequence[str] = options(self.interpreter)
         warm = name == "warm"
         self._order = {
             "uid": uid,
             "bwrap": bwrap_path(),
-            "options": options(self.interpreter),
             "command": [self.interpreter.path, *_PROGRAM],
             "filter": base64.b64encode(seccomp_filter()).decode(),
             "first": base64.b64encode((_HERE / "first.py").read_bytes()).decode(),
@@ -191,7 +198,7 @@ class BwrapBoxes:
     def _launch(self) -> None:
         self._main, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(_HERE / "launcher.py"), str(theirs.fileno())],
+            boot("launcher", str(theirs.fileno())),
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -202,7 +209,7 @@ class BwrapBoxes:
         theirs.close()
         self._main.settimeout(_START_S)
         try:
-            self._main.send(json.dumps(self._order).encode())
+            self._main.send(json.dumps({**self._order, "options": list(self.options)}).encode())
             answer = self._main.recv(1 << 12)
         except OSError as error:
             answer = f"{error}".encode()

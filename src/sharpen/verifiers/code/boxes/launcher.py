@@ -1,6 +1,6 @@
 """The process that starts boxes and watches over them: what they use, how long they take, and that nothing of them is left.
 
-It runs by itself (`python -I -S launcher.py FD`), as an ordinary user from the moment it has its orders, with no environment. It
+It runs by itself (`boot`), as an ordinary user from the moment it has its orders, with no environment. It
 knows nothing of models, prompts or tests. One thread, one loop; it ends, and every box with it, when the process that started it
 does.
 """
@@ -12,7 +12,6 @@ import contextlib
 import ctypes
 import json
 import os
-import resource
 import selectors
 import signal
 import socket
@@ -22,6 +21,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from sharpen.verifiers.code.boxes.processes import (
+    become_bubblewrap,
+    become_user,
+    bubblewrap,
+    children_of,
+    forbid_cores,
+    is_over,
+    kill,
+    pipe_with,
+    used,
+)
+
+__all__ = ["Launcher", "main"]
+
 _TICK_S = 0.02  # between two looks at what a program uses
 _START_S = 30.0  # a sandbox that has not started by then never will
 _STOP_S = 2.0  # for the first process of a box to end a program when told to
@@ -29,9 +42,7 @@ _GONE_S = 5.0  # for the kernel to take a killed box down
 _TAIL = 4096  # bytes of standard error that are kept
 _MAX_FILES = 4096  # in one place that can be written
 _PLACES = ("tmp", "dev/shm")
-_PAGE = resource.getpagesize()
-_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-_SUBREAPER, _DUMPABLE = 36, 4  # prctl: PR_SET_CHILD_SUBREAPER, PR_SET_DUMPABLE
+_SUBREAPER = 36  # prctl: PR_SET_CHILD_SUBREAPER
 
 
 @dataclass(kw_only=True)
@@ -65,6 +76,7 @@ class Sandbox:
     words: bytearray = field(default_factory=bytearray)
     known: bytearray = field(default_factory=bytearray)
     killed: float | None = None
+    over: bool = False  # bubblewrap has ended
 
 
 class Launcher:
@@ -120,9 +132,7 @@ class Launcher:
         stdin, stdout, text, control = descriptors
         ours, theirs = os.pipe()
         limits = json.loads(message)
-        job = Job(
-            limits=limits, descriptors=[stdin, stdout, theirs, text], control=socket.socket(fileno=control), stderr=ours
-        )
+        job = Job(limits=limits, descriptors=[stdin, stdout, theirs, text], control=socket.socket(fileno=control), stderr=ours)
         size = int(limits["file_bytes"])
         box = next((box for box in self.sandboxes if box.job is None and box.killed is None and box.size == size), None)
         if box is None:
@@ -203,15 +213,27 @@ class Launcher:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         said, says = os.pipe()
         about, tells = os.pipe()
-        texts = [_pipe_with(base64.b64decode(self.order[name])) for name in ("filter", "first")]
+        texts = [pipe_with(base64.b64decode(self.order[name])) for name in ("filter", "first")]
         options = [str(size) if part == "SIZE" else part for part in self.order["options"]]
-        options += ["--seccomp", str(texts[0]), "--info-fd", str(tells), "--perms", "0444", "--ro-bind-data", str(texts[1]), "/box/first.py"]
+        options += [
+            "--seccomp",
+            str(texts[0]),
+            "--info-fd",
+            str(tells),
+            "--perms",
+            "0444",
+            "--ro-bind-data",
+            str(texts[1]),
+            "/box/first.py",
+        ]
         options += ["--remount-ro", "/"]
-        arguments = _pipe_with("".join(part + "\0" for part in options).encode())
+        arguments = pipe_with("".join(part + "\0" for part in options).encode())
         command = [*self.order["command"], str(theirs.fileno()), self.order["uses"]]
         pid = os.fork()
         if not pid:
-            _become([*_bubblewrap(self.order["bwrap"], arguments), *command], says, [arguments, *texts, tells, theirs.fileno()])
+            become_bubblewrap(
+                [*bubblewrap(self.order["bwrap"], arguments), *command], says, [arguments, *texts, tells, theirs.fileno()]
+            )
         for descriptor in (says, tells, arguments, *texts):
             os.close(descriptor)
         theirs.close()
@@ -236,7 +258,7 @@ class Launcher:
         elif box.known.rstrip().endswith(b"}"):
             box.first = int(json.loads(box.known)["child-pid"])
             if box.killed is not None:
-                _signal(box.first)
+                kill(box.first)
             elif box.ready and box.job is not None:
                 self._hand_over(box)
 
@@ -274,7 +296,7 @@ class Launcher:
         job = box.job
         if box.killed is not None:
             if now - box.killed > _GONE_S:
-                _signal(box.pid)
+                kill(box.pid)
             return
         if not box.ready:
             if now - box.asked > _START_S:
@@ -298,7 +320,7 @@ class Launcher:
             return ("timeout", f"it took longer than {limits['wall_seconds']:g} seconds")
         if job.num_errors > limits["output_bytes"]:
             return ("output", f"it wrote more than {limits['output_bytes']} bytes to standard error")
-        memory, cpu = _used(box.first)
+        memory, cpu = used(box.first)
         for place in _PLACES:
             with contextlib.suppress(OSError):  # the box is just going
                 about = os.statvfs(f"/proc/{box.first}/root/{place}")
@@ -315,14 +337,19 @@ class Launcher:
         """The box goes, with all that is in it; `_reap` sees when it has gone."""
         if box.killed is None:
             box.killed = time.monotonic()
-            _signal(box.first or box.pid)  # bubblewrap ends when the first process does
+            kill(box.first or box.pid)  # bubblewrap ends when the first process does
 
     def _reap(self) -> None:
         for box in list(self.sandboxes):
-            if box.killed is None or not _is_over(box.pid):
+            if box.killed is None or not (box.over or is_over(box.pid)):
                 continue
-            if box.first is not None and not _is_over(box.first):  # bubblewrap died first and left it to us
-                _signal(box.first)
+            box.over = True
+            outers = {other.pid for other in self.sandboxes}
+            orphans = [child for child in children_of(os.getpid()) if child not in outers]
+            if orphans:  # bubblewrap died first and left what it had started to us
+                for orphan in orphans:
+                    kill(orphan)
+                    is_over(orphan)
                 continue
             self.sandboxes.remove(box)
             if (job := box.job) is not None:
@@ -337,53 +364,6 @@ class Launcher:
                 self._prepare()
 
 
-def _bubblewrap(path: str, arguments: int) -> list[str]:
-    return [path, "--args", str(arguments), "--"]
-
-
-def _become(command: list[str], says: int | None, kept: list[int]) -> None:
-    """This process becomes bubblewrap, with an environment in which there is nothing to find; it keeps its pipes or says something."""
-    try:
-        if says is not None:
-            null = os.open(os.devnull, os.O_RDWR)
-            for target, descriptor in enumerate((null, null, says)):
-                os.dup2(descriptor, target)
-        for descriptor in kept:
-            os.set_inheritable(descriptor, True)
-        with open("/proc/self/oom_score_adj", "w") as file:
-            file.write("1000")  # the kernel ends boxes first
-        os.execve(command[0], command, {"PATH": "/usr/bin:/bin"})
-    except BaseException as error:
-        os.write(2, f"{command[0]}: {error}".encode())
-    finally:
-        os._exit(127)
-
-
-def _pipe_with(data: bytes) -> int:
-    """The reading end of a pipe that holds this and no more."""
-    ours, theirs = os.pipe()
-    os.set_blocking(theirs, False)
-    try:
-        if os.write(theirs, data) != len(data):
-            raise ValueError(f"{len(data)} bytes do not fit a pipe")
-    finally:
-        os.close(theirs)
-    return ours
-
-
-def _signal(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.kill(pid, signal.SIGKILL)
-
-
-def _is_over(pid: int) -> bool:
-    """Whether that process has ended and left nothing: reaped here, or by its own parent before."""
-    try:
-        return os.waitpid(pid, os.WNOHANG)[0] == pid
-    except ChildProcessError:
-        return True
-
-
 def _ending(status: int, closing: bool) -> tuple[str, int | None, str]:
     code = os.waitstatus_to_exitcode(status)
     if code >= 0:
@@ -392,100 +372,26 @@ def _ending(status: int, closing: bool) -> tuple[str, int | None, str]:
         return ("killed", code, "it was closed while it ran")
     if code == -signal.SIGXCPU:
         return ("timeout", code, "it took more processor time than it may")
-    return ("killed", code, f"it was ended by {signal.Signals(-code).name if -code in set(signal.Signals) else f'signal {-code}'}")
-
-
-def _used(first: int) -> tuple[int, float]:
-    """Bytes of memory, resident or swapped out, and seconds of processor time of all that descends from the first process."""
-    memory, ticks = 0, 0
-    waiting = _children(first)
-    while waiting:
-        pid = waiting.pop()
-        with contextlib.suppress(OSError, IndexError, ValueError):  # it has just ended
-            with open(f"/proc/{pid}/status", "rb") as file:
-                about = dict(line.split(b":", 1) for line in file.read().splitlines() if line.startswith((b"VmRSS", b"VmSwap")))
-            memory += 1024 * sum(int(amount.split()[0]) for amount in about.values())
-            with open(f"/proc/{pid}/stat", "rb") as file:
-                fields = file.read().rpartition(b")")[2].split()
-            ticks += sum(map(int, fields[11:15]))  # utime, stime and those of children that it waited for
-            waiting += _children(pid)
-    return memory, ticks / _TICKS_PER_S
-
-
-def _children(pid: int) -> list[int]:
-    found: list[int] = []
-    with contextlib.suppress(OSError):
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
-                found += map(int, file.read().split())
-    return found
-
-
-def _drop(uid: int) -> None:
-    """Become that user for good."""
-    os.setgroups([])
-    os.setresgid(uid, uid, uid)
-    os.setresuid(uid, uid, uid)
-    if 0 in (*os.getresuid(), *os.getresgid()) or os.getgroups():
-        raise PermissionError(f"still root after changing to user {uid}")
-
-
-def become(path: str) -> None:
-    """Start one box whose pipes are those that this process was given, and stay until it or whoever started this has ended."""
-    with open(path, "rb") as file:
-        order = json.load(file)
-    os.closerange(3, 1 << 16)  # whatever else of our starter's was open
-    kept = [_pipe_with(base64.b64decode(order["filter"]))]
-    options = [*order["options"], "--seccomp", str(kept[0])]
-    if order["copied"] is not None:
-        kept.append(os.open(order["copied"], os.O_RDONLY))
-        options += ["--perms", "0555", "--file", str(kept[1]), "/worker"]
-    arguments = _pipe_with("".join(part + "\0" for part in [*options, "--remount-ro", "/"]).encode())
-    if order["uid"] is not None:
-        _drop(order["uid"])
-        ctypes.CDLL(None).prctl(_DUMPABLE, 1, 0, 0, 0)
-    resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
-    for kind, amount in ((resource.RLIMIT_AS, order["memory"]), (resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_NOFILE, 64)):
-        resource.setrlimit(kind, (amount, amount))
-    null = os.open(os.devnull, os.O_RDWR)
-    os.dup2(null, 2)
-    parent = os.getppid()
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
-    box = os.fork()
-    if not box:  # bubblewrap ends with its parent's thread, which must be one that stays
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
-        _become([*_bubblewrap(order["bwrap"], arguments), "/worker", "subprocess"], None, [arguments, *kept])
-    for descriptor in (0, 1):
-        os.dup2(null, descriptor)
-    while not _is_over(box):
-        signal.sigtimedwait({signal.SIGCHLD}, 0.5)
-        if os.getppid() != parent:
-            _signal(box)
+    return (
+        "killed",
+        code,
+        f"it was ended by {signal.Signals(-code).name if -code in set(signal.Signals) else f'signal {-code}'}",
+    )
 
 
 def main() -> None:
     """Take orders and serve."""
-    if sys.argv[1] == "become":
-        become(sys.argv[2])
-        return
     channel = socket.socket(fileno=int(sys.argv[1]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if resource.getrlimit(resource.RLIMIT_CORE)[1]:
-        resource.setrlimit(resource.RLIMIT_CORE, (1, 1))  # 1: also where a program would be fed them; 0 means that only for files
+    forbid_cores()
     order = json.loads(channel.recv(1 << 16))
     try:
         if order["uid"] is not None:
-            _drop(order["uid"])
-        library = ctypes.CDLL(None)
-        library.prctl(_SUBREAPER, 1, 0, 0, 0)
-        library.prctl(_DUMPABLE, 1, 0, 0, 0)  # it was lost with root; our own /proc files must stay ours
+            become_user(order["uid"])
+        ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
         open(f"/proc/self/task/{os.getpid()}/children").close()
     except OSError as error:
         channel.send(f"{error}".encode())
         return
     channel.send(b"ready")
     Launcher(channel, order).run()
-
-
-if __name__ == "__main__":
-    main()

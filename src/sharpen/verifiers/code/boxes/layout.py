@@ -18,7 +18,16 @@ from pathlib import Path
 
 from sharpen.errors import SandboxError
 
-__all__ = ["Interpreter", "box_uid", "bwrap_path", "libraries", "options", "reachable", "reachable_interpreter", "worker_options"]
+__all__ = [
+    "Interpreter",
+    "box_uid",
+    "bwrap_path",
+    "libraries",
+    "options",
+    "reachable",
+    "reachable_interpreter",
+    "worker_options",
+]
 
 _UIDS = range(60700, 60720)  # neither people's nor systemd's (https://systemd.io/UIDS-GIDS)
 _INSTALL = "install bubblewrap 0.8 or newer (Debian, Ubuntu: apt install bubblewrap)"
@@ -86,14 +95,18 @@ def box_uid() -> int | None:
     named = {entry.pw_uid for entry in pwd.getpwall()}
     uid = next((uid for uid in _UIDS if uid not in named), None)
     if uid is None:
-        raise SandboxError(f"boxes started by root run as a user of their own, and uids {_UIDS} are all taken; start as another user")
+        raise SandboxError(
+            f"boxes started by root run as a user of their own, and uids {_UIDS} are all taken; start as another user"
+        )
     held = _status("CapEff")
     mapped = any(
         int(first) <= uid < int(first) + int(count)
         for first, _, count in (line.split() for line in Path("/proc/self/uid_map").read_text().splitlines())
     )
     if not mapped or held is None or int(held, 16) & 0b11000000 != 0b11000000:  # CAP_SETGID, CAP_SETUID
-        raise SandboxError("this process is root and may become no other user, so that a box would run as root; start it as another user")
+        raise SandboxError(
+            "this process is root and may become no other user, so that a box would run as root; start it as another user"
+        )
     return uid
 
 
@@ -128,7 +141,9 @@ def reachable_interpreter(uid: int | None) -> Interpreter:
             if found is not None and reachable(found.library, uid):
                 return found
         tried.append(path)
-    raise SandboxError(f"no Python that the user of a box can read (tried {', '.join(tried)}); install python3, such as apt install python3")
+    raise SandboxError(
+        f"no Python that the user of a box can read (tried {', '.join(tried)}); install python3, such as apt install python3"
+    )
 
 
 @functools.cache

@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import shlex
-import sys
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sharpen.errors import SandboxError
+from sharpen.verifiers.code.boxes.boot import boot
 from sharpen.verifiers.code.boxes.box import BoxClosed, Ending, Limits
 from sharpen.verifiers.code.boxes.layout import box_uid, bwrap_path, reachable, worker_options
 from sharpen.verifiers.code.boxes.seccomp import seccomp_filter
@@ -34,8 +34,21 @@ _WORKER_MEMORY = 1 << 30  # its address space: the interpreter's own file is 31 
 
 # What stands for nothing said about the program: the interpreter may lack what it uses, or word it otherwise.
 _LACKS = frozenset(
-    "AttributeError ImportError MemoryError ModuleNotFoundError NameError NotImplementedError OSError PermissionError RecursionError"
-    " SyntaxError SystemError TypeError UnboundLocalError".split()
+    (
+        "AttributeError",
+        "ImportError",
+        "MemoryError",
+        "ModuleNotFoundError",
+        "NameError",
+        "NotImplementedError",
+        "OSError",
+        "PermissionError",
+        "RecursionError",
+        "SyntaxError",
+        "SystemError",
+        "TypeError",
+        "UnboundLocalError",
+    )
 )
 
 # Gives the first class in a value that is not plain, or None. It is asked where there is text in a value, since functions, ranges
@@ -67,7 +80,7 @@ _sharpen_check(_sharpen_result)
 """
 
 
-class Raised(Exception):  # the program's own doing, not an error of ours
+class Raised(Exception):
     """The program raised, while it was defined or called.
 
     Attributes:
@@ -85,7 +98,7 @@ class _BrokenError(BoxClosed):
     """The interpreter's process ended by itself."""
 
 
-class Unsupported(Exception):  # the program may well be right
+class Unsupported(Exception):
     """The program uses what this interpreter lacks, so that it says nothing about the program: use another tier."""
 
 
@@ -111,7 +124,9 @@ class MontyBox:
         self._limits = limits
         self._ending: Ending | None = None
 
-    def call(self, function: str, arguments: Sequence[Any], keywords: Mapping[str, Any] | None = None) -> Any:  # Any: plain values
+    def call(
+        self, function: str, arguments: Sequence[Any], keywords: Mapping[str, Any] | None = None
+    ) -> Any:  # Any: plain values
         """What the program's function of that name returns.
 
         Raises:
@@ -150,17 +165,17 @@ class MontyBox:
             self._end("killed", "the interpreter broke")
             raise _BrokenError("the interpreter broke") from None
         except MontyError as error:
-            raise self._told(error, len(printed.output)) from None
+            raise self._told(error) from None
         self._left -= len(printed.output.encode())
         return value
 
-    def _told(self, error: Any, num_printed: int) -> Exception:  # Any: of a module without types for it
+    def _told(self, error: Any) -> Exception:  # Any: of a module without types for it
         raised = error.exception()
         kind = type(raised).__name__
         text = error.display("msg")[:_MAX_TEXT] if hasattr(error, "display") else str(error)[:_MAX_TEXT]
         if kind == "TimeoutError" and "limit exceeded" in text:
             return self._out_of_time()
-        if kind == "MemoryError" and num_printed * 2 > self._left:
+        if kind == "MemoryError" and f"> {self._left} bytes" in text:  # the collector's limit, not the heap's
             self._end("output", f"it printed more than {self._limits.output_bytes} bytes")
             return BoxClosed("it printed too much")
         if kind in _LACKS:
@@ -195,7 +210,7 @@ def _looked_through(value: object) -> type | None:
         one = waiting.pop()
         kind = type(one)
         if kind in (list, tuple, set, frozenset):
-            waiting += one  # type: ignore[misc]  # it is one of these
+            waiting += one  # type: ignore[arg-type]  # it is one of these
         elif kind is dict:
             waiting += [*one.keys(), *one.values()]  # type: ignore[attr-defined]  # it is a dict
         elif kind is str:
@@ -218,7 +233,9 @@ def _see_held(pool: Monty, uid: int | None) -> None:
             raise SandboxError("the interpreter of the tier monty cannot add; report it")
         with contextlib.suppress(MontyError):
             session.feed_run(f"open({__file__!r}).read()")
-            raise SandboxError("a program in the tier monty can read files of this machine; report it, and run no code that a model wrote")
+            raise SandboxError(
+                "a program in the tier monty can read files of this machine; report it, and run no code that a model wrote"
+            )
         worker = session.worker_pid
     held = _descendants(worker) if worker is not None else []
     about = [Path(f"/proc/{pid}/status").read_text().split("\n") for pid in held]
@@ -263,6 +280,7 @@ class MontyBoxes:
             raise SandboxError(f"the tier monty needs pip install 'sharpen[code]' ({error})") from error
         uid = box_uid()
         copied = not reachable(binary, uid)
+        self._uid = uid
         self._order = {
             "uid": uid,
             "bwrap": bwrap_path(),
@@ -319,9 +337,7 @@ class MontyBoxes:
                 self._folder = tempfile.TemporaryDirectory(prefix="sharpen-monty-")
                 order, start = Path(self._folder.name) / "order.json", Path(self._folder.name) / "start"
                 order.write_text(json.dumps(self._order))
-                launcher = Path(__file__).parent / "launcher.py"
-                command = shlex.join([sys.executable, "-I", "-S", str(launcher), "become", str(order)])
-                start.write_text(f"#!/bin/sh\nexec {command}\n")
+                start.write_text(f"#!/bin/sh\nexec {shlex.join(boot('worker', str(order)))}\n")
                 start.chmod(0o700)
                 pool = Monty(
                     binary_path=start,
@@ -331,11 +347,13 @@ class MontyBoxes:
                 )
                 try:
                     pool.__enter__()
-                    _see_held(pool, self._order["uid"])
+                    _see_held(pool, self._uid)
                 except (MontyError, OSError) as error:
                     pool.__exit__(None, None, None)
                     _see_any_box()
-                    raise SandboxError(f"no sandbox could be made for the interpreter of the tier monty: {error}; report it") from error
+                    raise SandboxError(
+                        f"no sandbox could be made for the interpreter of the tier monty: {error}; report it"
+                    ) from error
                 self._pool = pool
             return self._pool
 

@@ -32,10 +32,26 @@ _NAMESPACES = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0
 _CLONE_THREAD = 0x00010000
 _PROCESSES = ("fork", "vfork")
 _MAP_SHARED, _MAP_ANONYMOUS = 0x01, 0x20
-_IOCTLS = (0x5401, 0x540F, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)  # TCGETS TIOCGPGRP TIOCGWINSZ FIONREAD FIONBIO FIONCLEX FIOCLEX
+_IOCTLS = (
+    0x5401,
+    0x540F,
+    0x5413,
+    0x541B,
+    0x5421,
+    0x5450,
+    0x5451,
+)  # TCGETS TIOCGPGRP TIOCGWINSZ FIONREAD FIONBIO FIONCLEX FIOCLEX
 _ADVICE = (12, 20, 21)  # MADV_MERGEABLE, MADV_COLD, MADV_PAGEOUT: out of sight of a count of resident memory
 _PR_SET_DUMPABLE = 4
-_PRCTLS = (1, 3, 15, 16, 23, 39, 0x53564D41)  # PDEATHSIG, GET_DUMPABLE, SET_NAME, GET_NAME, CAPBSET_READ, GET_NO_NEW_PRIVS, SET_VMA
+_PRCTLS = (
+    1,
+    3,
+    15,
+    16,
+    23,
+    39,
+    0x53564D41,
+)  # PDEATHSIG, GET_DUMPABLE, SET_NAME, GET_NAME, CAPBSET_READ, GET_NO_NEW_PRIVS, SET_VMA
 _RLIMIT_CORE = 4
 _AF_UNIX = 1
 
@@ -56,7 +72,9 @@ def seccomp_filter(machine: str | None = None, *, threads_only: bool = False) ->
     """
     machine = machine or platform.machine()
     if machine not in MACHINES:
-        raise SandboxError(f"programs cannot be boxed on a {machine} machine: its system calls are known for {', '.join(MACHINES)}")
+        raise SandboxError(
+            f"programs cannot be boxed on a {machine} machine: its system calls are known for {', '.join(MACHINES)}"
+        )
     program: list[_Instruction] = [
         (_LOAD, 0, 0, _ARCHITECTURE),
         (_EQUAL, 1, 0, MACHINES[machine]),
