@@ -28,6 +28,7 @@ from sharpen.run import Run
 from sharpen.runtime.tiny import tiny_prompts
 from sharpen.runtime.torch_runtime import TorchRuntime
 from sharpen.sample.demonstrated import given_answer
+from sharpen.sample.framed import Marked
 from sharpen.sample.long_texts import Sound
 from sharpen.select.cleaned import AnswerFilter
 from sharpen.select.contrasts import Contrast
@@ -89,6 +90,7 @@ SMALL = {
     "min_recovery": 0.0,
     "max_copied": 1.0,
     "num_asks": 4,
+    "with_tests": Marked(line="!"),
 }
 """Any method's parameters of these names, so that a round takes a fraction of a second."""
 

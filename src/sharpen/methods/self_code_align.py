@@ -53,6 +53,7 @@ def self_code_align(
     num_tasks: int = 512,
     num_samples: int = 10,  # 10 samples, the source
     temperature: float = 0.7,  # 0.7, the authors' script
+    with_tests: Callable[[Prompt], Prompt] = TESTED,
     answers: Callable[[Completion], Cleaned | None] = before_tests,
     learning_rate: float = 1e-5,  # 1e-5, the source
     epochs: int = 4,  # 4 epochs, the source
@@ -67,6 +68,7 @@ def self_code_align(
         num_tasks: tasks that are asked for.
         num_samples: answers a task.
         temperature: of these.
+        with_tests: how an answer with tests is asked for; training sees the plain task.
         answers: what of an answer is imitated, and which are.
         learning_rate, epochs, batch_size: of training, which starts from the base.
         lora_rank: of LoRA adapters (extra `lora`); None trains the full weights.
@@ -74,7 +76,7 @@ def self_code_align(
     return recipe(
         name="self_code_align",
         prompts=instructions or code_tasks(num_tasks, temperature=temperature),
-        sample=framed_completions(TESTED, num_samples, temperature=temperature, role="base"),
+        sample=framed_completions(with_tests, num_samples, temperature=temperature, role="base"),
         feedback=verify(own_tests.of(verifier) if isinstance(verifier, code) else verifier),
         select=passing_answers(answers),
         objective=NLL(),

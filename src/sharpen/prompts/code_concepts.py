@@ -142,7 +142,7 @@ def _concepts_asked(seed: str) -> str:
 
 
 def _task_asked(concepts: str, category: str, difficulty: str, language: str) -> str:
-    shown = "".join(_item(*one, language) + f" {text}\n\n" for *one, text in _TASKS)
+    shown = "".join(f"{_item(of, kind, grade, language)} {text}\n\n" for of, kind, grade, text in _TASKS)
     return (
         "Each item is a self-contained task in which its concepts come up by themselves, without being named.\n\n"
         f"{shown}{_item(concepts, category, difficulty, language)}"

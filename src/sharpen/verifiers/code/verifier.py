@@ -120,10 +120,16 @@ class code:  # written code(...) in recipes, as number(...) is
     @cached_property
     def _loaders(self) -> tuple[Callable[[str], Candidate], ...]:
         """Of each tier, how a program is loaded; the sandboxes live as long as this value does."""
-        made = [MontyBoxes() if tier == "monty" else boxes(tier) for tier in self.tiers]
-        for one in made:
-            weakref.finalize(self, one.close)
-        return tuple(partial(_interpreted if isinstance(one, MontyBoxes) else _boxed, one, self.limits) for one in made)
+        return tuple(self._loader(tier) for tier in self.tiers)
+
+    def _loader(self, tier: str) -> Callable[[str], Candidate]:
+        if tier == "monty":
+            interpreters = MontyBoxes()
+            weakref.finalize(self, interpreters.close)
+            return partial(_interpreted, interpreters, self.limits)
+        made = boxes(tier)
+        weakref.finalize(self, made.close)
+        return partial(_boxed, made, self.limits)
 
 
 def learnt_by(verifier: Verifier | None) -> Verifier | None:
