@@ -189,11 +189,7 @@ def _tell(found: Classified, places: Mapping[str, str], again: str) -> None:
         ours, *others = found.measured
         one = ours.estimate
         trained = found.run is not None and found.run.best_id != found.run.base
-        head = (
-            "Trained and kept"
-            if trained
-            else "Nothing trained was kept, as it was worse; this is what the labels mean"
-        )
+        head = "Trained and kept" if trained else "Nothing trained was kept, as it was worse; this is what the labels mean"
         say(
             f"{head}: right on {one.num_right} of "
             f"{one.num_texts} texts whose labels were held back, {percent(one.accuracy)} ({_between(one.interval)})."
