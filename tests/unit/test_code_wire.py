@@ -84,7 +84,7 @@ LOOP.append(LOOP)
         DEEP,
         LOOP,
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_what_is_not_plain_does_not_cross(value: object) -> None:
     with pytest.raises(RefusedValueError):
