@@ -29,7 +29,7 @@ from sharpen.protocols import Gate, Runtime
 from sharpen.record import record_run, run_facts
 from sharpen.roles import Cast, guest_ids
 from sharpen.run import Run
-from sharpen.scrutiny import scrutinised
+from sharpen.scrutiny import samples_of, scrutinised
 from sharpen.session import Made, Session, View, accounts, trained_on
 from sharpen.tasks import Task
 from sharpen.truth import truth_monitors
@@ -328,6 +328,8 @@ def _decide(
     else:
         filed = entry.value["decision"]
         decision = Decision(**{**filed, "failed_guards": tuple(filed["failed_guards"])})
+        if decision.promote:
+            samples_of(session, (reports[0], reports[1]), view)  # what a disk lost of them is made again
     progress.looks = looks
     return decision
 

@@ -16,7 +16,7 @@ from sharpen.session import Session, View
 from sharpen.types import Decision, Report, Score
 from sharpen.verifiers.canaries import fooled
 
-__all__ = ["PROMPTS", "SAMPLES", "scrutinised"]
+__all__ = ["PROMPTS", "SAMPLES", "samples_of", "scrutinised"]
 
 SAMPLES = 4
 """Answers that both models draw for a prompt, at temperature 1."""
@@ -48,9 +48,9 @@ def scrutinised(
         return decision
     verifier = session.task.verifier
     assert verifier is not None
-    if "generate" in session.runtime.capabilities and not any(prompt.options for prompt in session.task.gate):
-        first, second = (_with_samples(session, report, place) for report in reports)
-        reports = (first, second)
+    sampled = samples_of(session, reports, place)
+    if sampled != reports:
+        reports = sampled
         decision = gate(*reports, looks)
     if met:
         decision = stands_without(decision, reports, gate, looks, met, guard="overlap", what="stand in what was trained on")
@@ -61,6 +61,14 @@ def scrutinised(
         return decision
     what = f"have {Counter(taken.values()).most_common(1)[0][0]} accepted by the verifier, or the like"
     return stands_without(decision, reports, gate, looks, {*met, *taken}, guard="lax_verifier", what=what)
+
+
+def samples_of(session: Session, reports: tuple[Report, Report], place: View) -> tuple[Report, Report]:
+    """Both reports with what samples of their models came to; as they are where nothing can be sampled."""
+    if "generate" not in session.runtime.capabilities or any(prompt.options for prompt in session.task.gate):
+        return reports
+    first, second = reports
+    return _with_samples(session, first, place), _with_samples(session, second, place)
 
 
 def _with_samples(session: Session, report: Report, place: View) -> Report:
