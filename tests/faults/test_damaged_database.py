@@ -143,7 +143,7 @@ def test_a_lost_log_is_noticed(killed: Path, place: Path) -> None:
     assert _check(place / "without log") < _COUNT
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_flipped_bits_at_length(closed: Path, killed: Path, place: Path) -> None:
     _flip_everywhere(closed, place / "flip", "ledger.sqlite", header=100, elsewhere=1500, seed=4)
     _flip_everywhere(closed, place / "flip", "ledger.sqlite", header=100, elsewhere=0, seed=5)

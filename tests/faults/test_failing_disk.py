@@ -94,12 +94,12 @@ def test_a_kill_at_any_operation_loses_nothing(num_operations: int, place: Path)
     _kill_at(place / "kill", _sample(25, num_operations, 3))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("error", [errno.EIO, errno.ENOSPC, errno.EROFS])
 def test_errors_at_every_operation(error: int, num_operations: int, place: Path) -> None:
     assert _fail_at(place / f"every {error}", range(1, num_operations + 1), error, {"CapacityError", "LedgerError"})
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_kills_at_every_operation(num_operations: int, place: Path) -> None:
     _kill_at(place / "every kill", range(1, num_operations + 1))

@@ -62,7 +62,7 @@ def test_what_was_acknowledged_survives_a_power_cut_at_every_operation(
     assert _complaints(Disk(place / "life 0" / "disk"), done, place / "out", seed=1, cuts=2) == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(10))
 def test_power_cuts_at_length(lives: Mapping[str, Sequence[Operation]], place: Path, seed: int) -> None:
     disk = Disk(place / "life 0" / "disk")
