@@ -134,7 +134,8 @@ def _power_rows(found: Power) -> Iterator[tuple[str, str]]:
     yield "", f"while {percent(found.churn)} of prompts turn wrong ({source})"
     if found.redrawn is not None and found.redrawn > found.churn:
         told = ", ".join(f"{100 * gain:.0f} points {percent(found.chance(gain, 0, churn=found.redrawn))}" for gain in GAINS)
-        yield "", f"and while {percent(found.redrawn)} do, as between two samples of the base, at the first: {told}"
+        yield "", f"and while {percent(found.redrawn)} do, as between two samples of the base, at the first:"
+        yield "", told
 
 
 def _headroom_rows(found: Headroom) -> Iterator[tuple[str, str]]:
