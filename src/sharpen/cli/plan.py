@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from sharpen.advice import advise
@@ -128,14 +129,24 @@ def _power_rows(found: Power) -> Iterator[tuple[str, str]]:
     if found.looks_had:
         yield "", f"{count(found.looks_had)} looks at them are on file, and are counted on"
     for place in dict.fromkeys((0, len(found.levels) - 1)):
-        told = ", ".join(f"{100 * gain:.0f} points {percent(found.chance(gain, place))}" for gain in GAINS)
+        told = _by_gain(partial(found.chance, look=place))
         yield "power", f"at look {found.looks_had + place + 1} (level {found.levels[place]:.4f}), by true gain: {told}"
     source = "as in the looks on file" if found.churn_from == "looks on file" else "assumed"
     yield "", f"while {percent(found.churn)} of prompts turn wrong ({source})"
     if found.redrawn is not None and found.redrawn > found.churn:
-        told = ", ".join(f"{100 * gain:.0f} points {percent(found.chance(gain, 0, churn=found.redrawn))}" for gain in GAINS)
+        told = _by_gain(partial(found.chance, look=0, churn=found.redrawn))
         yield "", f"and while {percent(found.redrawn)} do, as between two samples of the base, at the first:"
         yield "", told
+
+
+def _by_gain(chance: Callable[[float], float]) -> str:
+    """Such as `5 points 9.1 %, 10: 30.8 %`."""
+    first, *more = GAINS
+    told = [
+        f"{100 * first:.0f} points {percent(chance(first))}",
+        *(f"{100 * gain:.0f}: {percent(chance(gain))}" for gain in more),
+    ]
+    return ", ".join(told)
 
 
 def _headroom_rows(found: Headroom) -> Iterator[tuple[str, str]]:
