@@ -41,7 +41,7 @@ def judged(written, verdict):
 
 
 def test_each_question_is_asked_of_each_answer_by_itself():
-    found, judge = judged("Is it one?\nIs it a number?", lambda text: "Response: one" in text or "a number" in text)
+    found, judge = judged("Is it one?\nIs it a number?", lambda text: "\none\n" in text or "a number" in text)
     assert found.score("pass_rate") == (1.0, 0.5)
     assert [chosen.completions[0].text for chosen in best("pass_rate")([found], ROUND)] == ["one"]
     assert found.signals["pass_rate_questions"] == 2.0
