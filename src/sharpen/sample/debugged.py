@@ -22,7 +22,7 @@ _TELL = (
 )
 
 
-@part(reads=("{role}", "task"), needs=("generate", "chat"))
+@part(reads=("{role}", "task"), needs=("generate", "chat", "continue"))
 def debugged(
     check: Verifier,
     num_turns: int = 10,
