@@ -49,6 +49,7 @@ LM = {
     "words": 48,
     "num_train": 150,
     "num_final": 200,
+    "num_seeds": 3,
     "instruction": "What is it about: business, entertainment, politics, sports or tech? Answer with one word.",
     "method": {"calibrated": True, "learning_rate": 5e-5, "epochs": 2},
 }
@@ -221,7 +222,8 @@ def main() -> None:
     for name in given.method or sorted(METHODS):
         prediction = Prediction.read(name)
         commit = "" if given.pilot else committed(path_of(name))
-        seeds = [prediction.seeds[0] + 1000] if given.pilot else list(prediction.seeds[: given.num_seeds])
+        most = LM["num_seeds"] if given.policy == "lm" else None
+        seeds = [prediction.seeds[0] + 1000] if given.pilot else list(prediction.seeds[:most][: given.num_seeds])
         run = with_linear_head if given.policy == "minilm" else with_language_model
         found = run(name, prediction, seeds, given)
         if given.pilot or given.num_seeds is not None:

@@ -101,4 +101,5 @@ def looks_had(ledger: Ledger, task: Task) -> Sequence[Entry]:
 def _on_file(task: Task, out: Path | None) -> Sequence[Entry]:
     if out is None or not (out / DATABASE).exists():
         return ()
-    return looks_had(Ledger(out, read_only=True), task)
+    with Ledger(out, read_only=True) as ledger:
+        return list(looks_had(ledger, task))

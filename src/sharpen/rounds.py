@@ -29,7 +29,7 @@ from sharpen.protocols import Gate, Runtime
 from sharpen.record import record_run, run_facts
 from sharpen.roles import Cast, guest_ids
 from sharpen.run import Run
-from sharpen.scrutiny import samples_of, scrutinised
+from sharpen.scrutiny import held_out_of, met_in_round, samples_of, scrutinised, shares_met
 from sharpen.session import Made, Session, View, accounts, trained_on
 from sharpen.tasks import Task
 from sharpen.truth import truth_monitors
@@ -108,7 +108,7 @@ def improve(
         session.roles = {"base": base, "incumbent": base, "previous": base, "current": base, **session.guests}
         facts = run_facts(recipe, runtime, task, gate=gate, rounds=rounds, seed=seed, budget=budget, guests=session.guests)
         session.run_key = record_run(session, facts, {**found.record, **(settings or {})})
-        progress = _Progress(meter=Meter(budget=budget), held_out=_held_out(task))
+        progress = _Progress(meter=Meter(budget=budget), held_out=held_out_of(task))
         if recipe.setup:
             _round(session, recipe, recipe.setup, 1, -1, gate, progress)
         for index in itertools.count() if recipe.steps else ():
@@ -183,8 +183,8 @@ def _round(
         if session.ledger.get("decision", _decision_key(session, candidate, incumbent, gate, index)) is None:
             carried = any(step.optimizer == "carried" for step in (*steps, *recipe.steps))  # setup's state goes on in round 1
             session.save(candidate, incumbent, optimizer=carried, place=view)
-        met = _met(session, progress.held_out, view)
-        monitors = {**probe(session, candidate, view), **_shares(session.task, met)}
+        met = met_in_round(session, progress.held_out, view)
+        monitors = {**probe(session, candidate, view), **shares_met(session.task, met)}
         session.observe(Event(kind="monitors", round=index, numbers=monitors))
         decision = _decide(session, recipe, (candidate, incumbent), gate, progress, view, met)
     facts = {
@@ -277,30 +277,6 @@ def _file_accounts(session: Session, step: Step[Any], view: View, progress: _Pro
         session.ledger.put("pass", key, facts)
     progress.passes.append(facts)
     session.observe(Event(kind="counts", round=view.index, step=step.name, numbers=numbers))
-
-
-def _held_out(task: Task) -> HeldOut:
-    second = task.second.gate if task.second else ()
-    return HeldOut({"gate": task.gate, "final": task.final, "second": second})
-
-
-def _shares(task: Task, met: Sequence[Met]) -> Mapping[str, float]:
-    sizes = {"gate": len(task.gate), "final": len(task.final), "second": len(task.second.gate) if task.second else 0}
-    return {f"overlap_{split}": sum(one.split == split for one in met) / size for split, size in sizes.items() if size}
-
-
-def _met(session: Session, held_out: HeldOut, view: View) -> Sequence[Met]:
-    """The held-out prompts that stand in what this round's steps selected; told and noted, with an example."""
-    entries = [session.ledger.get("stage", key) for key in session.used.get("select", [])]
-    found = held_out.met_in(session.ledger.sequence([entry for entry in entries if entry is not None]))
-    for split in dict.fromkeys(one.split for one in found):
-        mine = [one for one in found if one.split == split]
-        message = (
-            f"{len(mine)} prompts of {split} stand in what round {view.index + 1} trained on, such as {mine[0].text[:80]!r}"
-        )
-        session.observe(Event(kind="note", round=view.index, message=message))
-        session.note(message, view)
-    return found
 
 
 def _decide(

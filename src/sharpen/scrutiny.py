@@ -4,25 +4,54 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 
 from sharpen.digest import digest
 from sharpen.evaluate import Question, report_on
+from sharpen.events import Event
 from sharpen.filed import Scope
 from sharpen.gates.without import stands_without
 from sharpen.identity import function_key
+from sharpen.overlap import HeldOut, Met
 from sharpen.protocols import Gate, Request, Sampling
 from sharpen.session import Session, View
+from sharpen.tasks import Task
 from sharpen.types import Decision, Report, Score
 from sharpen.verifiers.canaries import fooled
 
-__all__ = ["PROMPTS", "SAMPLES", "samples_of", "scrutinised"]
+__all__ = ["PROMPTS", "SAMPLES", "held_out_of", "met_in_round", "samples_of", "scrutinised", "shares_met"]
 
 SAMPLES = 4
 """Answers that both models draw for a prompt, at temperature 1."""
 
 PROMPTS = 64
 """Gate prompts that are sampled at most: the first, which lie in the order of a hash."""
+
+
+def held_out_of(task: Task) -> HeldOut:
+    """An index of the task's held-out prompts, by the split that they are of."""
+    second = task.second.gate if task.second else ()
+    return HeldOut({"gate": task.gate, "final": task.final, "second": second})
+
+
+def met_in_round(session: Session, held_out: HeldOut, view: View) -> Sequence[Met]:
+    """The held-out prompts that stand in what this round's steps selected; told and noted, with an example."""
+    entries = [session.ledger.get("stage", key) for key in session.used.get("select", [])]
+    found = held_out.met_in(session.ledger.sequence([entry for entry in entries if entry is not None]))
+    for split in dict.fromkeys(one.split for one in found):
+        mine = [one for one in found if one.split == split]
+        message = (
+            f"{len(mine)} prompts of {split} stand in what round {view.index + 1} trained on, such as {mine[0].text[:80]!r}"
+        )
+        session.observe(Event(kind="note", round=view.index, message=message))
+        session.note(message, view)
+    return found
+
+
+def shares_met(task: Task, met: Sequence[Met]) -> Mapping[str, float]:
+    """Of each split the share in [0, 1] of its prompts that were met, as monitors; 0 says that it was searched."""
+    sizes = {"gate": len(task.gate), "final": len(task.final), "second": len(task.second.gate) if task.second else 0}
+    return {f"overlap_{split}": sum(one.split == split for one in met) / size for split, size in sizes.items() if size}
 
 
 def scrutinised(

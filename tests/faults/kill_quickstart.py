@@ -1,4 +1,4 @@
-"""Kills of a real run from the command line: `python -m tests.faults.kill_quickstart 20` (an hour or more on two cores).
+"""Kills of a real run from the command line: `python -m tests.faults.kill_quickstart 20` (two to three times the run itself).
 
 `sharpen run examples/quickstart.yaml` is killed after drawn times of the processor, verifier workers and all that it started left alone, and
 begun again until it ends. Its rows, its weights and the model that it writes must be those of a run that nobody killed.
@@ -48,7 +48,7 @@ def _trial(kills: int, seed: int, what: Sequence[str], place: Path) -> list[str]
     assert code == 0, f"an undisturbed run ends with exit code {code}"
     done, began = 0, time.perf_counter()
     while True:
-        limit_s = chance.uniform(0, used_s) if done < kills else None
+        limit_s = chance.uniform(0, 2 * used_s / max(kills, 1)) if done < kills else None  # so that the kills lie all over one run
         _, code = _run(what, killed, limit_s)
         if code == 0 and done >= kills:
             break
