@@ -14,6 +14,7 @@ from sharpen.errors import CapacityError, DamagedError, LedgerError, RunBusyErro
 
 __all__ = [
     "DATABASE",
+    "FAULTS",
     "SCHEMA",
     "DamagedDatabaseError",
     "check_format",
@@ -27,6 +28,9 @@ __all__ = [
 
 SCHEMA = 1
 DATABASE = "ledger.sqlite"
+FAULTS = (sqlite3.Error, UnicodeDecodeError)
+"""What reading a database raises; the second where a message of SQLite's own names what is damaged, and is no text then."""
+
 _BARRED = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_IOERR}
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_ERROR}
 _SMALL = 1 << 20  # bytes free below which an unexplained input/output error is a full disk
@@ -143,8 +147,10 @@ def check_format(connection: sqlite3.Connection, folder: Path, schema_in_head: i
     )
 
 
-def told(folder: Path, error: sqlite3.Error) -> SharpenError:
+def told(folder: Path, error: sqlite3.Error | UnicodeDecodeError) -> SharpenError:
     """What SQLite says, as the kind of error that it is."""
+    if isinstance(error, UnicodeDecodeError):
+        return DamagedDatabaseError(folder, "a name in its schema is no text")
     code = _code(error)
     path = folder / DATABASE
     if code in _DAMAGE or (code == sqlite3.SQLITE_READONLY and os.access(path, os.W_OK)):
@@ -162,7 +168,7 @@ def told(folder: Path, error: sqlite3.Error) -> SharpenError:
 def _telling(folder: Path) -> Iterator[None]:
     try:
         yield
-    except sqlite3.Error as error:
+    except FAULTS as error:
         raise told(folder, error) from error
 
 

@@ -142,7 +142,7 @@ def read_rows(connection: sqlite3.Connection, folder: Path, head: Head | None, s
             entries.append(_entry(row))
             chain = row[-1]
             sealed |= seal == Seal(count=row[0], link=chain)
-    except sqlite3.Error as error:
+    except database.FAULTS as error:
         raise database.told(folder, error) from error
     if head is not None and len(entries) < head.count:
         raise DamagedDatabaseError(folder, f"{head.count} rows were written and {len(entries)} are left")

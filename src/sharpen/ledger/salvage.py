@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,13 +16,14 @@ from pathlib import Path
 from sharpen.digest import canonical
 from sharpen.errors import DamagedError
 from sharpen.ledger import files
-from sharpen.ledger.database import DATABASE, copy_database, create_table, reading
+from sharpen.ledger.database import DATABASE, FAULTS, copy_database, create_table, reading
 from sharpen.ledger.rows import GENESIS, HEAD, INSERT, SELECT, Row, chained, proves, read_head
 from sharpen.ledger.seal import SEAL
 
 __all__ = ["finish_salvage", "salvage"]
 
 _SALVAGED = "salvaged.sqlite"
+_PAGE = 4096  # bytes, SQLite's own default
 
 
 def salvage(folder: Path, what: str) -> str:
@@ -37,7 +39,7 @@ def salvage(folder: Path, what: str) -> str:
     files.make_folder(home)
     aside = home / str(1 + sum(1 for _ in home.iterdir()))
     files.write_folder(aside, lambda target: copy_database(folder, target))
-    kept = _proven(folder, aside)
+    kept = _proven(folder, aside) or _under_new_schema(folder, aside)
     place = aside.relative_to(folder).as_posix()
     note = (
         f"{what}: {len(kept)} rows prove themselves and are kept, what is missing is made again; {place} holds the old database"
@@ -76,7 +78,7 @@ def _proven(folder: Path, aside: Path) -> list[Row]:
         for sequence in range(1, max(head.count if head else 0, _last(connection)) + 1):
             try:
                 row = connection.execute(f"{SELECT} WHERE sequence = ?", (sequence,)).fetchone()
-            except sqlite3.DatabaseError:
+            except FAULTS:
                 row = None
             if row is not None and isinstance(link, str) and proves(link, row):
                 kept.append(row)
@@ -84,8 +86,23 @@ def _proven(folder: Path, aside: Path) -> list[Row]:
     return kept
 
 
+def _under_new_schema(folder: Path, aside: Path) -> list[Row]:
+    """Proven rows where what is damaged is the first page, which says what table there is: every database of ours begins alike."""
+    with tempfile.TemporaryDirectory() as place:
+        scratch = Path(place)
+        copy_database(aside, scratch)
+        if not (scratch / DATABASE).exists():
+            return []
+        _build(scratch / "new", ())
+        page = bytearray((scratch / "new").read_bytes()[:_PAGE])
+        page[28:32] = bytes(4)  # the number of pages is not known: SQLite goes by the file's size
+        with (scratch / DATABASE).open("r+b") as file:
+            file.write(page)
+        return _proven(folder, scratch)
+
+
 def _last(connection: sqlite3.Connection) -> int:
-    with contextlib.suppress(sqlite3.DatabaseError):
+    with contextlib.suppress(*FAULTS):
         return int(connection.execute("SELECT max(sequence) FROM entry").fetchone()[0] or 0)
     return 0
 
