@@ -3,12 +3,14 @@
 The examples that hypothesis draws are the same in every run, so that a commit either passes or does not. To look for new ones:
 `HYPOTHESIS_PROFILE=explore pytest`.
 
-Runs of the tiny model are made once a session, whichever process asks first.
+Runs of the tiny model are made once a session, whichever process asks first. Temporary folders lie in memory where there is room, since the
+suite writes thousands of small files that are synced to disk one by one; what durability means is tested with simulated and real small disks.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,10 @@ from browser import Page, browser, find_chromium
 if TYPE_CHECKING:
     from cli_runs import CliRun
     from sharpen.run import Run
+
+_MEMORY, _ROOM = "/dev/shm", 4 << 30
+if os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > _ROOM:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", _MEMORY)
 
 settings.register_profile("sharpen", deadline=None, derandomize=True)
 settings.register_profile("explore", deadline=None, max_examples=1000)

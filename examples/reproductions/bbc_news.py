@@ -85,11 +85,14 @@ class Draw:
             text = Text(text=" ".join(prompt.text.split()[:words]))
             return with_instruction(dataclasses.replace(prompt, messages=(Message(role="user", content=(text,)),)), instruction)
 
-        labelled = tuple(map(asked, self.labelled))
+        gate, final = tuple(map(asked, self.task.gate)), tuple(map(asked, self.task.final[:num_final]))
+        held_out = {prompt.id for prompt in (*gate, *final)}  # articles that differ in their ends alone are one now
+        train = tuple(prompt for prompt in map(asked, self.task.train[:num_train]) if prompt.id not in held_out)
+        labelled = tuple(prompt for prompt in map(asked, self.labelled) if prompt.id not in held_out)
         task = self.task.replace(
-            train=tuple(map(asked, self.task.train[:num_train])),
-            gate=tuple(map(asked, self.task.gate)),
-            final=tuple(map(asked, self.task.final[:num_final])),
+            train=train,
+            gate=gate,
+            final=final,
             demonstrations=tuple(given_answer(prompt, prompt.target or "") for prompt in labelled),
         )
         return Draw(task=task, labelled=labelled)
