@@ -11,8 +11,7 @@ from typing import Literal
 from sharpen.compare.rows import Row
 from sharpen.errors import DataError
 from sharpen.gates.pairs import Pairs, paired_outcomes
-from sharpen.report.figures import METRIC
-from sharpen.report.text import signed
+from sharpen.report.figures import METRIC, Difference
 from sharpen.stats import Interval, crossed_mean, holm, mcnemar, permutation_test
 from sharpen.types import Report, Score
 
@@ -23,24 +22,19 @@ LEVEL = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contrast:
-    """The first row minus the second.
+class Contrast(Difference):
+    """The first row minus the second, over seeds and the prompts that have a verdict on both sides with every seed.
 
     Attributes:
-        difference: of the mean outcomes, over seeds and the prompts that have a verdict on both sides with every seed.
-        interval: 95 %, of this difference alone; None where fewer than two prompts can be compared.
         p: two-sided, of no difference, and not corrected.
         corrected: the same after Holm's correction for all contrasts of the comparison.
         num_seeds, num_prompts: that were compared.
         num_left_out: prompts without a verdict somewhere.
         wins, losses: prompts on which the first scores higher, lower, mean over seeds.
-        binary: whether every verdict is right or wrong.
     """
 
     first: str
     second: str
-    difference: float
-    interval: Interval | None
     p: float
     corrected: float
     num_seeds: int
@@ -48,7 +42,6 @@ class Contrast:
     num_left_out: int
     wins: float
     losses: float
-    binary: bool
 
     def turned(self) -> Contrast:
         """The second minus the first."""
@@ -69,19 +62,6 @@ class Contrast:
         if self.corrected > LEVEL or self.difference == 0:
             return "cannot be told from"
         return "beats" if self.difference > 0 else "is beaten by"
-
-    @property
-    def text(self) -> str:
-        """The difference as people read it."""
-        return f"{signed(100 * self.difference)} points" if self.binary else signed(self.difference, 3)
-
-    @property
-    def interval_text(self) -> str:
-        """The interval as people read it, in the difference's unit."""
-        if self.interval is None:
-            return "no interval"
-        factor, digits = (100, 1) if self.binary else (1, 3)
-        return f"{signed(factor * self.interval.low, digits)} to {signed(factor * self.interval.high, digits)}"
 
     @property
     def p_text(self) -> str:

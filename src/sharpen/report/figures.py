@@ -12,7 +12,7 @@ from sharpen.run import Result, Run
 from sharpen.stats import Interval, bootstrap_interval, wilson_interval
 from sharpen.types import Report
 
-__all__ = ["Estimate", "Findings", "Standing", "Versus", "estimate", "findings", "versus"]
+__all__ = ["Difference", "Estimate", "Findings", "Standing", "Versus", "estimate", "findings", "versus"]
 
 METRIC = "accuracy"
 
@@ -53,32 +53,18 @@ class Estimate:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Versus:
-    """One report minus another on the prompts where both have a verdict.
+class Difference:
+    """One mean outcome minus another.
 
     Attributes:
         difference: of the means.
-        interval: 95 %, paired; None for fewer than two prompts.
-        wins, losses: prompts on which the first scores higher, lower.
-        num_pairs: prompts compared.
-        binary: whether every verdict is right or wrong.
+        interval: 95 %, paired; None where fewer than two prompts can be compared.
+        binary: whether every verdict is right (1) or wrong (0).
     """
 
     difference: float
     interval: Interval | None
-    wins: int
-    losses: int
-    num_pairs: int
     binary: bool
-
-    @property
-    def verdict(self) -> Literal["beats", "is beaten by", "cannot be told from"]:
-        """What the interval says."""
-        if self.interval is not None and self.interval.low > 0:
-            return "beats"
-        if self.interval is not None and self.interval.high < 0:
-            return "is beaten by"
-        return "cannot be told from"
 
     @property
     def text(self) -> str:
@@ -92,6 +78,29 @@ class Versus:
             return "no interval"
         factor, digits = (100, 1) if self.binary else (1, 3)
         return f"{signed(factor * self.interval.low, digits)} to {signed(factor * self.interval.high, digits)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Versus(Difference):
+    """One report minus another on the prompts where both have a verdict.
+
+    Attributes:
+        wins, losses: prompts on which the first scores higher, lower.
+        num_pairs: prompts compared.
+    """
+
+    wins: int
+    losses: int
+    num_pairs: int
+
+    @property
+    def verdict(self) -> Literal["beats", "is beaten by", "cannot be told from"]:
+        """What the interval says."""
+        if self.interval is not None and self.interval.low > 0:
+            return "beats"
+        if self.interval is not None and self.interval.high < 0:
+            return "is beaten by"
+        return "cannot be told from"
 
 
 @dataclass(frozen=True, kw_only=True)
