@@ -22,46 +22,40 @@ _ROWS = "rows.jsonl"
 
 
 @dataclass(frozen=True, kw_only=True)
-class CarriedTexts:
-    """Texts in a wheel, one file each, in a folder for each label; pinned.
+class Carried:
+    """What a wheel holds, pinned.
 
     Attributes:
         name: of the task, for people.
         version: the one version that is fetched.
-        folder: what holds the labels' folders, in the wheel.
-        size: bytes of all texts together.
+        size: bytes of all of it, uncompressed.
         sha256: of the rows as they are kept.
-        licence: what may be done with the texts.
+        licence: what may be done with them.
         verifier: what checks answers.
     """
 
     name: str
     package: str
     version: str
-    folder: str
     size: int
     sha256: str
     licence: str
+    verifier: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CarriedTexts(Carried):
+    """Texts, one file each, in a folder for each label; `folder` in the wheel holds those."""
+
+    folder: str
     verifier: str = "choice"
 
 
 @dataclass(frozen=True, kw_only=True)
-class CarriedProblems:
-    """Programming problems in a wheel: compressed JSON lines with HumanEval's columns, each with tests; pinned.
+class CarriedProblems(Carried):
+    """Programming problems with tests: the file `member` of the wheel, compressed JSON lines with HumanEval's columns."""
 
-    Attributes:
-        name, package, version, sha256, licence, verifier: as of `CarriedTexts`.
-        member: the file in the wheel.
-        size: bytes of it, uncompressed.
-    """
-
-    name: str
-    package: str
-    version: str
     member: str
-    size: int
-    sha256: str
-    licence: str
     verifier: str = "code"
 
 
