@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from sharpen.examples import Row
 from sharpen.parts import part
 from sharpen.protocols import Round
+from sharpen.sample.templates import filled
 from sharpen.sequences import Lazy, flattened
 from sharpen.types import Group, Prompt, user
 
@@ -68,5 +69,4 @@ def _rows(group: Group, ask: str, how: str) -> list[Row]:
 
 
 def _asked(prompt: Prompt, answer: str, ask: str, how: str) -> Prompt:
-    text = ask.replace("{how}", how).replace("{question}", prompt.text).replace("{answer}", answer)
-    return user(text, parents=(prompt.id,))
+    return user(filled(ask, how=how, question=prompt.text, answer=answer), parents=(prompt.id,))
