@@ -12,6 +12,7 @@ import re
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.sandbox.abuse import BENIGN, Abuse, Host, faults, host, run, survivors
@@ -43,39 +44,39 @@ def main() -> int:
     programs = [abuse for abuse in PROGRAMS if not asked.only or abuse.number in asked.only]
     wrong = 0
     print(f"{'tier':8}{'programs':>10}{'runs':>8}{'seconds':>10}" + "".join(f"{kind:>14}" for kind in (*_KINDS, "other")))
-    with host() as attacked:
-        for name in asked.tiers:
-            began = time.monotonic()
-            counted = _tried(name, programs, attacked, asked.repetitions)
-            wrong += counted.total()
-            row = "".join(f"{counted[kind]:>14}" for kind in (*_KINDS, "other"))
-            print(
-                f"{name:8}{len(programs):>10}{len(programs) * asked.repetitions:>8}{time.monotonic() - began:>10.0f}{row}",
-                flush=True,
-            )
+    for name in asked.tiers:
+        began = time.monotonic()
+        counted = _tried(name, programs, asked.repetitions)
+        wrong += counted.total()
+        row = "".join(f"{counted[kind]:>14}" for kind in (*_KINDS, "other"))
+        print(
+            f"{name:8}{len(programs):>10}{len(programs) * asked.repetitions:>8}{time.monotonic() - began:>10.0f}{row}",
+            flush=True,
+        )
     for name in asked.tiers:
         if asked.leaks and name != "monty":
             wrong += _leaked(name, asked.leaks)
     return 1 if wrong else 0
 
 
-def _tried(name: str, programs: list[Abuse], attacked: Host, repetitions: int) -> Counter[str]:
+def _tried(name: str, programs: list[Abuse], repetitions: int) -> Counter[str]:
     counted: Counter[str] = Counter()
     tier = MontyBoxes() if name == "monty" else boxes(name)
     try:
-        for _ in range(repetitions):
-            for abuse in programs:
-                found = (
-                    faults(abuse, tier, attacked)
-                    if isinstance(tier, BwrapBoxes)
-                    else faults_when_interpreted(abuse, tier, attacked)
-                )
-                for fault in found:
-                    print(f"{name} {abuse.number:02d} {abuse.name}: {fault}", file=sys.stderr, flush=True)
-                    counted[next((kind for kind, words in _KINDS.items() if re.search(words, fault)), "other")] += 1
+        for number in range(1, repetitions + 1):
+            with host() as attacked:  # a new one, since nobody accepts what connects to it
+                counted.update(kind for abuse in programs for kind in _kinds_of_fault(name, abuse, tier, attacked))
+            print(f"{name}: {number} of {repetitions} repetitions, {counted.total()} faults", file=sys.stderr, flush=True)
     finally:
         tier.close()
     return counted
+
+
+def _kinds_of_fault(name: str, abuse: Abuse, tier: MontyBoxes | BwrapBoxes, attacked: Host) -> Iterator[str]:
+    found = faults(abuse, tier, attacked) if isinstance(tier, BwrapBoxes) else faults_when_interpreted(abuse, tier, attacked)
+    for fault in found:
+        print(f"{name} {abuse.number:02d} {abuse.name}: {fault}", file=sys.stderr, flush=True)
+        yield next((kind for kind, words in _KINDS.items() if re.search(words, fault)), "other")
 
 
 def _leaked(name: str, number: int) -> int:
