@@ -198,7 +198,7 @@ class Witness:
         self.tested = order[NUM_TRAIN : NUM_TRAIN + num_gate]
         self.fresh = order[NUM_TRAIN + num_gate :]
         self.seen: dict[tuple[str, int], np.ndarray[Any, Any]] = {}
-        self.looks: list[tuple[Decision, int, float, float, int]] = []
+        self.looks: dict[int, tuple[Decision, float, float, int]] = {}  # by number: a promotion is looked at again, closely
 
     def __repr__(self) -> str:
         return self.key
@@ -213,7 +213,7 @@ class Witness:
             assert sum(a != (b == 1.0) for a, b in zip(counted, report.outcomes["accuracy"], strict=True)) <= 1
         fresh = FRESH if decision.promote else FRESH_FEW
         new, old = (self.known(report.checkpoint, fresh) for report in (candidate, incumbent))
-        self.looks.append((decision, looks, float(new.mean() - old.mean()), float((old & ~new).mean()), fresh))
+        self.looks[looks] = decision, float(new.mean() - old.mean()), float((old & ~new).mean()), fresh
         return decision
 
     def known(self, checkpoint: str, fresh: int) -> np.ndarray[Any, Any]:
@@ -269,7 +269,7 @@ def _run(world: World, arm: str, made: Recipe, number: int, num_gate: int, scrat
             churn=churn,
             fresh=fresh,
         )
-        for decision, look, gain, churn, fresh in witness.looks
+        for look, (decision, gain, churn, fresh) in witness.looks.items()
     ]
 
 
