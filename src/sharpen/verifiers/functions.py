@@ -99,8 +99,8 @@ def load_verifier(spec: str, *, allow_code_execution: bool = False) -> Verifier:
 
     - `number` (or `number:0.01`, with a tolerance), `choice`, `exact`, `formula`;
     - `pattern:REGEX`;
-    - `code`: programs, run against the prompt's tests; `code:hidden` or `code:visible` by one half of them, `code:bwrap` in that
-      sandbox alone;
+    - `code`: programs, run against the prompt's tests; `code:hidden` or `code:visible` by one half of them, `code:mutated` by the hidden
+      half and calls with mutated inputs, `code:bwrap` in that sandbox alone;
     - `module:function` or `path/to/file.py:function`: a function `(prompt, completion) -> float | None` or
       `(completions, **columns) -> list[float | None]`, or an object with such a `__call__`.
 

@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import ast
 import builtins
+import contextlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 from sharpen.digest import digest
 from sharpen.errors import DataError
 from sharpen.types import Prompt
 
-__all__ = ["Part", "Suite", "need_tests", "suite_of"]
+__all__ = ["Call", "Part", "Suite", "need_tests", "suite_of"]
 
-Part = Literal["all", "visible", "hidden"]
+Part = Literal["all", "visible", "hidden", "mutated"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """A call of a program's function, by name, with plain values; as text it is Python."""
+
+    name: str
+    arguments: tuple[Any, ...]
+
+    def __str__(self) -> str:
+        return f"{self.name}({', '.join(map(repr, self.arguments))})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,9 +55,27 @@ class Suite:
         called = [node.func.id for node in ast.walk(found) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
         return tuple(dict.fromkeys(name for name in called if name not in bound and not hasattr(builtins, name)))
 
+    @cached_property
+    def calls(self) -> tuple[Call, ...]:
+        """Calls of the program in the asserts, those whose arguments are literals.
+
+        >>> [str(call) for call in Suite(tests="assert f(1, [2]) == 3 and f(n) < 4").calls]
+        ['f(1, [2])']
+        """
+        holder = _holder(ast.parse(self.tests))
+        names = {name: name for name in self.names}
+        if isinstance(holder, ast.FunctionDef) and self.entry_point and holder.args.args:
+            names[holder.args.args[0].arg] = self.entry_point
+        found = []
+        for node in (inside for one in holder.body if isinstance(one, ast.Assert) for inside in ast.walk(one)):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in names and not node.keywords:
+                with contextlib.suppress(ValueError):  # something in it is no literal
+                    found.append(Call(name=names[node.func.id], arguments=tuple(map(ast.literal_eval, node.args))))
+        return tuple(found)
+
     def part(self, which: Part) -> Suite | None:
         r"""The tests, or the visible or hidden half of their asserts, drawn by their hash; tests of one assert are all hidden, and None
-        is visible.
+        is visible. Tests that are `mutated` (`code.mutated`) stand beside the hidden half, which is given for them.
 
         >>> suite = Suite(tests="assert f(1) == 1\\nassert f(2) == 4\\nassert f(3) == 9")
         >>> [len(suite.part(which).tests.splitlines()) for which in ("all", "visible", "hidden")]
@@ -57,7 +87,7 @@ class Suite:
         holder = _holder(found)
         asserts = [node for node in holder.body if isinstance(node, ast.Assert)]
         if len(asserts) < 2:
-            return self if which == "hidden" else None
+            return None if which == "visible" else self
         order = sorted(asserts, key=lambda node: digest("assert", ast.unparse(node)))
         visible = order[: (len(order) + 1) // 2]
         kept = visible if which == "visible" else order[len(visible) :]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import get_args
 
 from sharpen.errors import SandboxError
 from sharpen.protocols import Verifier
@@ -15,6 +17,7 @@ from sharpen.verifiers.code.answers import program_of
 from sharpen.verifiers.code.boxes import Boxes, Limits, MontyBoxes, Unsupported, boxes
 from sharpen.verifiers.code.candidates import BoxedCandidate, Candidate, InterpretedCandidate
 from sharpen.verifiers.code.examination import Examination, examine
+from sharpen.verifiers.code.mutated import MAX_STARTS, Mutated, mutated_tests
 from sharpen.verifiers.code.suites import Part, Suite, suite_of
 from sharpen.verifiers.verdicts import Verdict
 
@@ -39,8 +42,9 @@ class code:  # written code(...) in recipes, as number(...) is
         allow_code_execution: must be True, said by the person whose machine it is.
         tiers: kinds of sandbox, tried in this order: the next one runs only what the one before does not support. By default what
             this machine has: `monty` where it is installed, then the best for CPython. They are part of the verifier's identity.
-        tests: which part of the tests counts, `all`, `visible` or `hidden`: asserts are halved by their hash. Where a task scores by
-            `hidden`, recipes on the command line learn by `visible` (`learnt_by`).
+        tests: which part of the tests counts, `all`, `visible` or `hidden`: asserts are halved by their hash; or `mutated`: the hidden
+            ones, and calls with mutated inputs whose right answers are those of the prompt's target. Where a task scores by `hidden`
+            or `mutated`, recipes on the command line learn by `visible` (`learnt_by`).
         seconds: wall-clock seconds for a program with all its calls; also processor seconds for the tests on what it returned.
         memory_mb: MiB for a program.
 
@@ -58,8 +62,8 @@ class code:  # written code(...) in recipes, as number(...) is
     def __post_init__(self) -> None:
         if self.allow_code_execution is not True:
             raise ValueError(REFUSAL)
-        if self.tests not in ("all", "visible", "hidden"):
-            raise ValueError(f"tests is {self.tests!r}; it is all, visible or hidden")
+        if self.tests not in get_args(Part):
+            raise ValueError(f"tests is {self.tests!r}; it is one of {', '.join(get_args(Part))}")
         if not self.seconds > 0 or self.memory_mb < 1:
             raise ValueError(f"seconds is {self.seconds} and memory_mb {self.memory_mb}; both are more than 0")
         if not self.tiers:
@@ -72,7 +76,8 @@ class code:  # written code(...) in recipes, as number(...) is
     @property
     def max_seconds(self) -> float:
         """How long a verdict takes at most."""
-        return len(self.tiers) * (2 * self.seconds + _START_S)
+        num_programs = 2 + MAX_STARTS if self.tests == "mutated" else 1  # the reference passes its own tests first
+        return num_programs * len(self.tiers) * (2 * self.seconds + _START_S)
 
     def verdict(self, prompt: Prompt, completion: Completion) -> Verdict:
         """The score, and why it is not 1: the kind of failure, a colon, and text that can be shown to the model."""
@@ -96,9 +101,24 @@ class code:  # written code(...) in recipes, as number(...) is
         suite = suite_of(prompt).part(self.tests)
         if suite is None:
             return Examination(kind="could not run", text="its tests are one assert, of which no half can be visible")
-        context = str(prompt.tags.get("context") or "")
-        program = program_of(text, context=context, entry_point=suite.entry_point)
-        return self.tried(suite, program)
+        if self.tests == "mutated":
+            try:
+                suite = self.mutated(prompt).beside(suite)
+            except SandboxError as error:
+                return Examination(kind="could not run", text=str(error))
+        return self.tried(suite, _program(prompt, suite, text))
+
+    def mutated(self, prompt: Prompt) -> Mutated:
+        """Tests on inputs mutated from those of the prompt's asserts, worked out once; none without a target, or with one that fails
+        the asserts.
+
+        Raises:
+            DataError: the prompt has no tests, or such as cannot be read.
+            SandboxError: it could not be run, or not in time.
+        """
+        if prompt.key not in self._mutated:
+            self._mutated[prompt.key] = self._worked_out(prompt)
+        return self._mutated[prompt.key]
 
     def tried(self, suite: Suite, program: str) -> Examination:
         """The examination of a program, in the first tier that supports it."""
@@ -112,10 +132,30 @@ class code:  # written code(...) in recipes, as number(...) is
                 return Examination(kind="could not run", text=str(error))
         return Examination(kind="could not run", text=unsupported)
 
+    def _worked_out(self, prompt: Prompt) -> Mutated:
+        if prompt.target is None:
+            return Mutated()
+        suite = suite_of(prompt)
+        reference = _program(prompt, suite, str(prompt.target))
+        found = self.tried(suite, reference)
+        if found.kind == "fail":
+            return Mutated()
+        if found.kind != "pass":
+            raise SandboxError(f"the reference program has no verdict: {found.kind}: {found.text}")
+        for load in self._loaders:
+            with suppress(Unsupported):
+                return mutated_tests(suite, partial(load, reference))
+        raise SandboxError("no sandbox here runs the reference program on mutated inputs")
+
     @property
     def limits(self) -> Limits:
         """Of one program."""
         return Limits(cpu_seconds=max(1, round(self.seconds)), wall_seconds=self.seconds, memory_bytes=self.memory_mb << 20)
+
+    @cached_property
+    def _mutated(self) -> dict[str, Mutated]:
+        """By prompt, as worked out in this process."""
+        return {}
 
     @cached_property
     def _loaders(self) -> tuple[Callable[[str], Candidate], ...]:
@@ -133,12 +173,12 @@ class code:  # written code(...) in recipes, as number(...) is
 
 
 def learnt_by(verifier: Verifier | None) -> Verifier | None:
-    """What a recipe learns by where that verifier scores: the visible tests where the hidden ones score, else the same.
+    """What a recipe learns by where that verifier scores: the visible tests where hidden or mutated ones score, else the same.
 
     So a program that was made to pass the tests it is rewarded by is found out by those that it never met, each round (the monitors
     call them `truth`), at the gate and at the end.
     """
-    if isinstance(verifier, code) and verifier.tests == "hidden":
+    if isinstance(verifier, code) and verifier.tests in ("hidden", "mutated"):
         return dataclasses.replace(verifier, tests="visible")
     return verifier
 
@@ -156,6 +196,10 @@ def found_tiers() -> tuple[str, ...]:
     except ImportError:
         return (best.name,)
     return ("monty", best.name)
+
+
+def _program(prompt: Prompt, suite: Suite, text: str) -> str:
+    return program_of(text, context=str(prompt.tags.get("context") or ""), entry_point=suite.entry_point)
 
 
 def _interpreted(made: MontyBoxes, limits: Limits, program: str) -> Candidate:
