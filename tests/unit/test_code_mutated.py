@@ -171,6 +171,16 @@ def test_answers_learnt_by_heart_pass_both_halves_and_fail_on_mutated_inputs(war
     assert warm.mutated(prompt).asserts == of(RIGHT).asserts
 
 
+def test_it_reads_the_hidden_half_too_and_not_the_visible_one(warm: code) -> None:
+    prompt = problem()
+    for part, score in (("hidden", 0.0), ("visible", 1.0)):
+        half = SUITE.part(part)  # type: ignore[arg-type]
+        assert half is not None
+        met = [repr((*call.arguments, False)[:2]) for call in half.calls]
+        wrong = f"def total(numbers, twice=False):\n    return 0 if repr((numbers, twice)) in {met} else sum(numbers) * (2 if twice else 1)\n"
+        assert warm(prompt, given(prompt, wrong)) == score, part
+
+
 @pytest.mark.parametrize("target", [None, "def total(numbers, twice=False):\n    return 8\n"])
 def test_without_a_reference_that_its_own_asserts_accept_the_hidden_half_is_all(warm: code, target: str | None) -> None:
     prompt = problem(target)

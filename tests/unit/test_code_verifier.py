@@ -78,7 +78,7 @@ def test_it_is_off_unless_a_person_allows_it(tmp_path: Path) -> None:
 
 def test_what_cannot_be_asked_of_it_is_one_sentence() -> None:
     tiers = {"allow_code_execution": True, "tiers": ("warm",)}
-    with pytest.raises(ValueError, match="tests is 'most'; it is all, visible or hidden"):
+    with pytest.raises(ValueError, match="tests is 'most'; it is one of all, visible, hidden, mutated"):
         code(**tiers, tests="most")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="seconds is 0"):
         code(**tiers, seconds=0)  # type: ignore[arg-type]
