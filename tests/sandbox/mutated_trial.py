@@ -39,14 +39,9 @@ def other_programs(folder: Path) -> dict[str, tuple[str, str]]:
     return found
 
 
-def alone(suite: Suite, asserts: tuple[str, ...]) -> Suite:
-    """Nothing but these asserts on mutated inputs."""
-    return Mutated(asserts=asserts).beside(dataclasses.replace(suite, tests=""))
-
-
 def allowed(judge: code, suite: Suite, made: Mutated, program: str) -> tuple[str, ...]:
     """The asserts whose inputs a program's contract allows."""
-    said = {one: judge.tried(alone(suite, (one,)), program) for one in made.asserts}
+    said = {one: judge.tried(Mutated(asserts=(one,)).of(suite), program) for one in made.asserts}
     return tuple(one for one, found in said.items() if "invalid inputs" not in found.text)
 
 
@@ -72,10 +67,10 @@ def main() -> None:
             allowing = allowed(judge, suite, made, contracted)
             found["inputs that EvalPlus's contract forbids"] += len(made.asserts) - len(allowing)
             found["problems with such inputs"] += len(allowing) < len(made.asserts)
-            other = judge.tried(alone(suite, made.asserts), free)
+            other = judge.tried(made.of(suite), free)
             found[f"EvalPlus's programs on mutated inputs: {other.kind}"] += 1
             if other.kind != "pass":
-                within = judge.tried(alone(suite, allowing), free) if allowing else None
+                within = judge.tried(Mutated(asserts=allowing).of(suite), free) if allowing else None
                 found["of them on inputs that are allowed"] += within is not None and within.kind != "pass"
                 print(f"{problem.id}: EvalPlus's program: {other.text[:300]!r}")
         for one in mutants(problem, 6, random.Random(f"0 {problem.id}")):
@@ -87,7 +82,7 @@ def main() -> None:
             found["caught by the hidden half"] += caught
             found["caught by the hidden half or mutated inputs"] += judge.examined(prompt, one).kind != "pass"
             if others:
-                more = bool(allowing) and judge.tried(alone(suite, allowing), one).kind != "pass"
+                more = bool(allowing) and judge.tried(Mutated(asserts=allowing).of(suite), one).kind != "pass"
                 found["caught by the hidden half or mutated inputs that are allowed"] += caught or more
     for name, number in found.items():
         print(f"{number:6} {name}")

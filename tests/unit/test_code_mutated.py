@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "sandbox"))
-from mutated_trial import allowed, alone
+from mutated_trial import allowed
 from plain_boxes import PlainBoxes
 
 from sharpen.errors import SandboxError
@@ -218,4 +218,4 @@ def test_a_contract_tells_which_inputs_a_task_allows(warm: code) -> None:
     body = "    assert len(numbers) < 3, 'invalid inputs' # $_CONTRACT_$\n    return sum(numbers) * (2 if twice else 1)\n"
     kept = allowed(warm, SUITE, made, f"def total(numbers, twice=False):\n{body}")
     assert 0 < len(kept) < len(made.asserts)
-    assert warm.tried(alone(SUITE, kept), RIGHT).kind == "pass"
+    assert warm.tried(Mutated(asserts=kept).of(SUITE), RIGHT).kind == "pass"

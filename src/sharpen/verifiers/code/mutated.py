@@ -44,10 +44,9 @@ class Mutated:
     asserts: tuple[str, ...] = ()
     num_left_out: int = 0
 
-    def beside(self, suite: Suite) -> Suite:
-        """The suite with these asserts too."""
-        tests = "\n".join([suite.tests, _IMPORT, *self.asserts])
-        return Suite(tests=tests, setup=suite.setup, entry_point=suite.entry_point)
+    def of(self, suite: Suite) -> Suite:
+        """A suite with these asserts in the place of its own."""
+        return Suite(tests="\n".join([_IMPORT, *self.asserts]), setup=suite.setup, entry_point=suite.entry_point)
 
 
 def mutated_tests(suite: Suite, load: Callable[[], Candidate]) -> Mutated:

@@ -76,7 +76,9 @@ class code:  # written code(...) in recipes, as number(...) is
     @property
     def max_seconds(self) -> float:
         """How long a verdict takes at most."""
-        num_programs = 2 + MAX_STARTS if self.tests == "mutated" else 1  # the reference passes its own tests first
+        num_programs = (
+            3 + MAX_STARTS if self.tests == "mutated" else 1
+        )  # the reference's own asserts, then both parts of the tests
         return num_programs * len(self.tiers) * (2 * self.seconds + _START_S)
 
     def verdict(self, prompt: Prompt, completion: Completion) -> Verdict:
@@ -101,12 +103,13 @@ class code:  # written code(...) in recipes, as number(...) is
         suite = suite_of(prompt).part(self.tests)
         if suite is None:
             return Examination(kind="could not run", text="its tests are one assert, of which no half can be visible")
-        if self.tests == "mutated":
-            try:
-                suite = self.mutated(prompt).beside(suite)
-            except SandboxError as error:
-                return Examination(kind="could not run", text=str(error))
-        return self.tried(suite, _program(prompt, suite, text))
+        try:
+            more = self.mutated(prompt) if self.tests == "mutated" else Mutated()
+        except SandboxError as error:
+            return Examination(kind="could not run", text=str(error))
+        program = _program(prompt, suite, text)
+        found = self.tried(suite, program)
+        return self.tried(more.of(suite), program) if more.asserts and found.kind == "pass" else found
 
     def mutated(self, prompt: Prompt) -> Mutated:
         """Tests on inputs mutated from those of the prompt's asserts, worked out once; none without a target, or with one that fails
