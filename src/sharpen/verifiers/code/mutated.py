@@ -72,7 +72,7 @@ def mutated_tests(suite: Suite, load: Callable[[], Candidate]) -> Mutated:
     again = _answers([call for call, _ in first], load)
     kept = tuple(
         f"assert same_as_reference({call}, {answer})"
-        for (call, answer), (_, other) in zip(first, again, strict=False)
+        for (call, other), (_, answer) in zip(again, first, strict=False)
         if other is not None and same(ast.literal_eval(other), ast.literal_eval(answer))
     )
     return Mutated(asserts=kept, num_left_out=num_asked - len(kept))

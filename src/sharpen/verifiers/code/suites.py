@@ -75,7 +75,7 @@ class Suite:
 
     def part(self, which: Part) -> Suite | None:
         r"""The tests, or the visible or hidden half of their asserts, drawn by their hash; tests of one assert are all hidden, and None
-        is visible. Tests that are `mutated` (`code.mutated`) stand beside the hidden half, which is given for them.
+        is visible. For `mutated` it is the hidden half, beside which mutated inputs stand (`code.mutated`).
 
         >>> suite = Suite(tests="assert f(1) == 1\\nassert f(2) == 4\\nassert f(3) == 9")
         >>> [len(suite.part(which).tests.splitlines()) for which in ("all", "visible", "hidden")]

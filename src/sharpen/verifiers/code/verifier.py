@@ -45,7 +45,8 @@ class code:  # written code(...) in recipes, as number(...) is
         tests: which part of the tests counts, `all`, `visible` or `hidden`: asserts are halved by their hash; or `mutated`: the hidden
             ones, and calls with mutated inputs whose right answers are those of the prompt's target. Where a task scores by `hidden`
             or `mutated`, recipes on the command line learn by `visible` (`learnt_by`).
-        seconds: wall-clock seconds for a program with all its calls; also processor seconds for the tests on what it returned.
+        seconds: wall-clock seconds for a program with all its calls, and again for those with mutated inputs; also processor seconds for
+            the tests on what it returned.
         memory_mb: MiB for a program.
 
     Raises:
@@ -76,9 +77,7 @@ class code:  # written code(...) in recipes, as number(...) is
     @property
     def max_seconds(self) -> float:
         """How long a verdict takes at most."""
-        num_programs = (
-            3 + MAX_STARTS if self.tests == "mutated" else 1
-        )  # the reference's own asserts, then both parts of the tests
+        num_programs = 3 + MAX_STARTS if self.tests == "mutated" else 1  # the reference at its asserts; the program twice
         return num_programs * len(self.tiers) * (2 * self.seconds + _START_S)
 
     def verdict(self, prompt: Prompt, completion: Completion) -> Verdict:
