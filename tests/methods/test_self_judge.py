@@ -12,6 +12,7 @@ from example_builders import PROMPT, ROUND, columns, group, row, value
 from sharpen.examples import TwoViews
 from sharpen.feedback.reference_marks import ALONE, equal_classes, mark_question, reference_marks
 from sharpen.feedback.rubric import expected_mark
+from sharpen.methods.self_judge import self_judge
 from sharpen.objectives.two_views import TwoViewDistillation
 from sharpen.select.two_views import two_views
 from sharpen.types import Group, Prompt, user
@@ -126,3 +127,14 @@ def test_the_reference_is_in_one_view_alone() -> None:
         assert alone == mark_question(PROMPT, answer, ALONE)
         assert "Reference" not in alone.text
         assert helped.text.endswith(f"Answer: {answer}")
+
+
+def test_the_recipe_weighs_the_views_and_imitates_the_best_answer_where_its_mark_is_high() -> None:
+    recipe = self_judge(student=0.5, divergence=3.0, min_mark=6.0)
+    judge, policy = recipe.setup[0], recipe.steps[0]
+    assert judge.objective == TwoViewDistillation(student=0.5, divergence=3.0)
+    assert (judge.start, judge.writes) == ("base", "judge")
+    assert policy.select is not None
+    groups = [group(["a", "b", "c"], prompt=user(name), reward=marks) for name, marks in
+              (("high", [2.0, 6.0, None]), ("low", [5.9, 1.0, 0.0]))]  # fmt: skip
+    assert [(one.row.prompt.text, one.row.completion.text) for one in policy.select(groups, ROUND)] == [("high", "b")]
