@@ -81,9 +81,7 @@ def judged(prompts: list[Prompt]) -> list[Group]:
     return [group(["a", "b"], prompt=one, reward=[score] * 2) for one, score in zip(prompts, scores, strict=True)]
 
 
-def made(
-    writer: Writer, past: list[list[Group]], prompts: list[Prompt], num_items: int = 6, **how: int
-) -> list[Prompt]:
+def made(writer: Writer, past: list[list[Group]], prompts: list[Prompt], num_items: int = 6, **how: int) -> list[Prompt]:
     class Round(type(ROUND)):  # type: ignore[misc]
         def policy(self, role: str) -> Writer:
             return writer

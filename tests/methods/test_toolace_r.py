@@ -62,7 +62,15 @@ CHAIN = {"a": "b", "b": "c", "c": "c", "x": "y", "y": "x", "d": "d\n"}
 
 @pytest.mark.parametrize(
     ("start", "most", "end", "refined"),
-    [("a", 9, "c", 3), ("b", 9, "c", 2), ("c", 9, "c", 1), ("a", 1, "b", 1), ("x", 4, "x", 4), ("x", 5, "y", 5), ("d", 9, "d\n", 1)],
+    [
+        ("a", 9, "c", 3),
+        ("b", 9, "c", 2),
+        ("c", 9, "c", 1),
+        ("a", 1, "b", 1),
+        ("x", 4, "x", 4),
+        ("x", 5, "y", 5),
+        ("d", 9, "d\n", 1),
+    ],
 )
 def test_refining_stops_at_the_distance_of_the_fixed_point_and_at_the_cap_on_a_cycle(
     start: str, most: int, end: str, refined: int
