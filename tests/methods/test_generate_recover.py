@@ -25,13 +25,15 @@ def test_copied_runs_by_hand() -> None:
     assert copied_share("a b c d", "x b c y a") == 0.5
     assert copied_share("a b c d", "It says: A, b; c d.") == 1.0
     assert copied_share("a b c d", "d c b a") == 0.25
+    assert copied_share("a b c d", "a x b y c z d") == 0.25, "a run is of neighbours"
     assert copied_share("", "a") == 0.0
 
 
 class Clerk:
     """A model whose description tells as much as the example before it did; a record is rebuilt from exactly what is told.
 
-    Without an example it tells the name of Ann, name and age of Bob, copies Cid's record, and says nothing of Dee.
+    Without an example it tells the name of Ann, name and age of Bob, copies Cid's record, and says nothing of Dee. Each further sample of
+    a prompt tells the name alone, or the same as the first at more length.
     """
 
     def __init__(self) -> None:
@@ -39,7 +41,13 @@ class Clerk:
 
     def generate(self, requests, sampling):  # type: ignore[no-untyped-def]
         self.asked += [request.prompt for request in requests]
-        return [completion(self.said(one.prompt), prompt=one.prompt, index=one.index) for one in requests]
+        return [self.made(one, one.index if sampling.temperature > 0 else 0) for one in requests]
+
+    def made(self, request, number: int):  # type: ignore[no-untyped-def]
+        text = self.said(request.prompt)
+        name = request.prompt.text[6:9]
+        told = (text, f"One called {name}.", f"So: {text}", f"Well then: {text}")[number]
+        return completion(told, prompt=request.prompt, index=request.index, num_tokens=len(told))
 
     def said(self, prompt: Prompt) -> str:
         if "written about a record" in prompt.text:
@@ -90,6 +98,52 @@ def test_a_copy_scores_nothing_though_its_record_is_rebuilt() -> None:
     assert [group.score("recovery") for group in allowed] == [(1.0,), (1.0,)]
 
 
+def test_each_sample_is_rebuilt_by_itself_and_the_example_s_own_without_it() -> None:
+    clerk = Clerk()
+    ann, bob = recovered_completions(2, max_copied=1.0)([user(record) for record in RECORDS[:2]], round_of(clerk))
+    name_alone = (2 * 2 / (4 + 2) + 1 / 2) / 2  # two words of four, one field of two
+    assert ann.score("recovery") == pytest.approx((1.0, name_alone))
+    assert bob.score("recovery") == pytest.approx((1.0, name_alone))
+    rebuilding = [prompt for prompt in clerk.asked if "written about a record" in prompt.text][-4:]
+    assert [len(prompt.messages) for prompt in rebuilding] == [3, 3, 1, 1], "Bob's record stands in no call that rebuilds it"
+
+
+def test_an_example_is_judged_by_the_others_records_alone() -> None:
+    """After a short example all is told, and after a full one little: the short one is best, whose own record is rebuilt worst."""
+
+    class Contrary(Clerk):
+        def said(self, prompt: Prompt) -> str:
+            text = super().said(prompt)
+            if len(prompt.messages) == 1 or "written about a record" in prompt.text:
+                return text
+            name, age = prompt.text[6:9], prompt.text[-1]
+            return f"One called {name}." if "years" in text else f"One called {name}, of {age} years."
+
+    ann, bob = recovered_completions(1)([user(record) for record in RECORDS[:2]], round_of(Contrary()))
+    assert ann.signals["example_recovery"] == 1.0
+    assert bob.completions[0].text == "One called Bob, of 6 years."
+
+
+def test_records_of_which_nothing_is_rebuilt_are_in_no_mean() -> None:
+    class Shy(Clerk):
+        def said(self, prompt: Prompt) -> str:
+            return "" if "Cid" in prompt.text else super().said(prompt)
+
+    groups = recovered_completions(1)([user(record) for record in RECORDS[:3]], round_of(Shy()))
+    assert [group.signals["example_recovery"] for group in groups] == [1.0] * 3
+    assert groups[2].score("recovery") == (None,)
+
+
+def test_a_tag_holds_the_record_where_the_prompt_has_one() -> None:
+    clerk = Clerk()
+    longer = f"{RECORDS[1]}\ntown: Rome"
+    prompts = [user(RECORDS[1], tags={"record": longer}), user(RECORDS[0])]
+    bob, ann = recovered_completions(1)(prompts, round_of(clerk))
+    assert bob.score("recovery") == pytest.approx(((2 * 4 / (6 + 4) + 2 / 3) / 2,))
+    assert ann.score("recovery") == (1.0,)
+    assert clerk.asked[-1].messages[1].text == longer, "the example turned round ends in its record"
+
+
 def test_nothing_rebuilt_is_no_score_and_no_example() -> None:
     prompts = [user(RECORDS[3]), user(RECORDS[3] + "\n")]
 
@@ -100,6 +154,13 @@ def test_nothing_rebuilt_is_no_score_and_no_example() -> None:
     groups = recovered_completions(2)(prompts, round_of(Mute()))
     assert [group.score("recovery") for group in groups] == [(None, None)] * 2
     assert groups[0].signals["example_recovery"] is None
+
+    class Guesser(Clerk):
+        def said(self, prompt: Prompt) -> str:
+            return RECORDS[3] if "written about a record" in prompt.text else ""
+
+    (first, _) = recovered_completions(1)(prompts, round_of(Guesser()))
+    assert first.score("recovery") == (None,), "where nothing was said a guess tells nothing"
     with pytest.raises(ValueError, match="at least 2"):
         recovered_completions(1, num_support=1)
 
@@ -114,3 +175,18 @@ def test_what_is_kept_is_trained_without_the_example() -> None:
     assert len(found) >= 3
     assert all(one.row.prompt in prompts for one in found)
     assert all("years" in one.row.completion.text for one in found)
+
+
+def test_the_two_shortest_of_what_is_rebuilt_well_enough_are_kept() -> None:
+    def kept(**how: float) -> list[str]:
+        (step,) = generate_recover(num_prompts=4, num_samples=4, **how).steps  # type: ignore[arg-type]
+        assert step.sample is not None
+        assert step.select is not None
+        prompts = [user(record) for record in RECORDS[:2]]
+        found = step.select(step.sample(prompts, round_of(Clerk())), round_of(Clerk()))
+        return [one.row.completion.text for one in found if one.row.prompt == prompts[0]]
+
+    full = "One called Ann, of 5 years."
+    assert kept(min_recovery=0.6) == [full, f"So: {full}"]
+    assert kept(min_recovery=0.5) == [full, "One called Ann."], "half of the fields and two thirds of the words: 7/12"
+    assert kept(min_recovery=0.5, max_copied=0.2) == [], "the name is a quarter of the record's words"

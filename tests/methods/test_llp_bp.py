@@ -41,9 +41,12 @@ PAIRS = [Bag(items=(0, 1), count=2), Bag(items=(2, 3), count=1)]
 
 
 def test_marginals_are_those_of_the_gibbs_distribution() -> None:
-    """Worked out in the specification; then ten trees of pairs with counts that need not be whole."""
+    """Worked out in the specification; then an edge within a bag, and ten trees of pairs with counts that need not be whole."""
     found = marginals(4, PAIRS, {(0, 2): 1.0}, bag_strength=2.0, edge_strength=1.0)
     assert found == pytest.approx([0.893, 0.893, 0.682, 0.362], abs=5e-4)
+    within = [Bag(items=(0, 1), count=1.6)], {(0, 1): 0.7}
+    found = marginals(2, *within, bag_strength=2.0, edge_strength=1.0)
+    assert found == pytest.approx(counted(2, *within, 2.0, 1.0))
     rng = np.random.Generator(np.random.Philox(key=3))
     for _ in range(10):
         bags = [Bag(items=(2 * n, 2 * n + 1), count=float(rng.uniform(0, 2))) for n in range(4)]
@@ -67,6 +70,13 @@ def test_on_a_graph_with_loops_the_likelier_labels_are_found() -> None:
     assert np.abs(found - exact).max() < 0.1
 
 
+def test_messages_are_damped_so_that_they_settle_in_a_bag_of_several() -> None:
+    """Without damping these swing between two extremes, at which all five are likely positive or none is."""
+    bags, edges = [Bag(items=(0, 1, 2, 3, 4), count=2)], {(0, 1): 0.7}
+    found = marginals(5, bags, edges, bag_strength=1.0, edge_strength=1.0)
+    assert found == pytest.approx(counted(5, bags, edges, 1.0, 1.0), abs=0.03)
+
+
 @dataclasses.dataclass
 class Placed:
     """A policy that embeds a text as its table says."""
@@ -78,11 +88,15 @@ class Placed:
 
 
 def scored(prompts: Sequence[Prompt], vectors: Mapping[str, tuple[float, ...]], **how: object) -> dict[str, tuple[float, ...]]:
+    return graded(bag_marginals(1, **how), prompts, vectors)  # type: ignore[arg-type]
+
+
+def graded(part, prompts: Sequence[Prompt], vectors: Mapping[str, tuple[float, ...]]) -> dict[str, tuple[float, ...]]:  # type: ignore[no-untyped-def]
     class Round(StillRound):
         def policy(self, role: str) -> Placed:  # type: ignore[override]
             return Placed(vectors)
 
-    found = bag_marginals(1, **how)(all_options()(prompts, ROUND), Round())  # type: ignore[arg-type]
+    found = part(all_options()(prompts, ROUND), Round())
     return {group.prompt.text: tuple(score or 0.0 for score in group.score("marginal")) for group in found}
 
 
@@ -92,12 +106,12 @@ def in_bag(name: str, bag: str | None, share: object) -> Prompt:
 
 
 def test_shares_and_distances_make_the_graph() -> None:
-    """0 and 2 are each other's neighbours, at 60 degrees: a distance of 1. 1 and 3 point the other ways, alike."""
-    vectors = {"0": (1.0, 0.0), "2": (0.5, math.sqrt(3) / 2), "1": (-2.0, 0.0), "3": (-2.0, 0.0)}
+    """0 and 2 are each other's neighbours, at length 1 (0.4, 0.8) apart. 1 and 3 point the other way, alike."""
+    vectors = {"0": (1.0, 0.0), "2": (1.8, 2.4), "1": (-2.0, 0.0), "3": (-1.0, 0.0)}
     prompts = [in_bag("0", "a", 1.0), in_bag("1", "a", 1.0), in_bag("2", "b", 0.5), in_bag("3", "b", 0.5)]
     found = scored(prompts, vectors, bag_strength=2.0, edge_strength=1.0)
     bags = [Bag(items=(0, 1), count=2.0), Bag(items=(2, 3), count=1.0)]
-    edges = {(0, 2): math.exp(-1.0), (1, 3): 1.0}
+    edges = {(0, 2): math.exp(-math.sqrt(0.8)), (1, 3): 1.0}
     known = marginals(4, bags, edges, bag_strength=2.0, edge_strength=1.0)
     for name, (yes, no) in found.items():
         assert yes == pytest.approx(known[int(name)])
@@ -106,6 +120,8 @@ def test_shares_and_distances_make_the_graph() -> None:
     assert turned == found, "to the bit, whatever the order"
     other = scored(prompts, vectors, bag_strength=2.0, edge_strength=1.0, positive="no")
     assert other["0"] == (pytest.approx(1 - known[0]), pytest.approx(known[0]))
+    (step,) = llp_bp(num_neighbors=1, bag_strength=2.0, edge_strength=1.0).steps
+    assert graded(step.feedback, prompts, vectors) == found, "the recipe's strengths are the part's"
 
 
 def test_a_text_without_a_bag_follows_its_neighbours() -> None:

@@ -88,6 +88,7 @@ def test_a_round_won_where_the_incumbent_is_another_afterwards() -> None:
     lessons = [lesson, lesson, [], [], lesson, lesson]
     assert outcomes(rounds, lessons, "two") == [True, False, None, None, True, False]
     assert outcomes(rounds[:1], lessons[:1], "base") == [False]
+    assert outcomes([made("one"), []], [lesson, []], "one") == [False, None], "an empty round changes nothing"
 
 
 def test_clusters_are_found_whatever_their_sizes() -> None:
@@ -98,6 +99,45 @@ def test_clusters_are_found_whatever_their_sizes() -> None:
     assert all(len(set(zip(sides, one, strict=True))) == 3 == len(set(one)) for one in found)
     assert sorted(clusters(vectors[:2], 5, rng).tolist()) == [0, 1]
     assert clusters(np.zeros((3, 2)), 2, rng).tolist() == [0, 0, 0]
+    pairs = np.array([[0.0], [1.0], [100.0], [101.0], [1e4], [1e4 + 1]])  # any two beginnings in one pair would join the others
+    for key in range(10):
+        found = clusters(pairs, 3, np.random.Generator(np.random.Philox(key=key))).tolist()
+        assert (found[0::2], len(set(found))) == (found[1::2], 3)
+
+
+def test_each_vector_is_in_the_cluster_of_the_nearest_mean() -> None:
+    for key in range(5):
+        rng = np.random.Generator(np.random.Philox(key=key))
+        vectors = rng.random((60, 2))
+        found = clusters(vectors, 3, rng)
+        means = np.stack([vectors[found == number].mean(0) for number in range(3)])
+        apart = np.linalg.norm(vectors[:, None] - means, axis=2)
+        assert apart.argmin(1).tolist() == found.tolist()
+
+
+def test_clusters_are_the_same_in_each_round() -> None:
+    """Texts on a line, that could be cut anywhere: two rounds draw the same cluster or none of the same texts."""
+    pool = [text("left" + "x" * number, "no") for number in range(40)]
+    draw = drawn_from_clusters(99, step="lts", num_clusters=3)
+    found = [frozenset(one.id for one in draw(pool, Past(index=index, seed=index))) for index in range(12)]
+    assert len(set(found)) > 1
+    assert all(one == other or one.isdisjoint(other) for one in found for other in found)
+
+
+def test_the_arm_drawn_has_the_largest_value_from_its_beta() -> None:
+    """After a round that the left cluster won: Beta(0.5 + 0.99, 0.5) for it, Beta(0.5, 0.5) for the other, from the same randomness."""
+    pool = [text(f"{side} {number}", "no") for side in ("left", "right") for number in range(3)]
+    past = (gathered(Past(), "left 0"),)
+    draw = drawn_from_clusters(1, step="lts", num_clusters=2)
+
+    def side_of(round: Past, left: int) -> str:
+        rng = round.rng("arm")
+        values = [rng.beta(0.5 + 0.99 * (arm == left), 0.5) for arm in range(2)]
+        return "left" if int(np.argmax(values)) == left else "right"
+
+    rounds = [Past(seed=seed, groups=past, examples=(trained(Past(), "+"),), incumbent="new") for seed in range(60)]
+    drawn = [draw(pool, round)[0].text.split()[0] for round in rounds]
+    assert drawn in [[side_of(round, left) for round in rounds] for left in range(2)]
 
 
 def test_the_cluster_that_helps_is_drawn_more_often() -> None:
@@ -127,7 +167,8 @@ def test_half_are_likely_positives_once_there_is_a_classifier() -> None:
     rare = [*pool[:1], *pool[9:]]
     draw = drawn_from_clusters(6, step="lts", num_clusters=1)
     assert sum("+" in one.text for one in draw(pool, Past(incumbent="better"))) == 3
-    assert sum("+" in one.text for one in draw(rare, Past(incumbent="better"))) == 1
+    few = draw(rare, Past(incumbent="better"))
+    assert (sum("+" in one.text for one in few), len(few)) == (1, 6), "the others are plain ones, as many as are left to draw"
     assert len(draw(pool[9:], Past(incumbent="better"))) == 6, "where no cluster has any, plain texts are drawn"
     assert draw([], Past()) == []
     found = [sum("+" in one.text for one in draw(rare, Past(seed=seed))) for seed in range(20)]

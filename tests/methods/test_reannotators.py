@@ -130,9 +130,11 @@ def test_a_label_is_replaced_where_it_is_suspect_and_the_classifier_is_sure() ->
         judged("seconded", "a", (0.3, 0.7), (0.8, 0.2)),
         judged("silent", "a", (None, None), (0.2, 0.8)),
         judged("unheard", "a", (0.3, 0.7), (None, None)),
+        judged("even", "a", (0.5, 0.5), (0.2, 0.8)),
+        judged("at the bound", "a", (0.3, 0.7), (0.3, 0.7)),
     ]
-    assert answers(groups) == ["b", "a", "a", "a", "a", "a"]
-    assert [example.weight for example in repaired_labels()(groups, ROUND)] == [1.0] * 6
+    assert answers(groups) == ["b", *"aaaaaaa"]
+    assert [example.weight for example in repaired_labels()(groups, ROUND)] == [1.0] * 8
 
 
 def test_soft_labels_weigh_each_option_by_its_share() -> None:
@@ -148,6 +150,7 @@ def test_soft_labels_weigh_each_option_by_its_share() -> None:
 def test_every_text_is_judged_by_the_classifier_that_did_not_see_it() -> None:
     prompts = [text(f"t{number}", "a") for number in range(7)]
     kept = [{one.text for one in without_fold(fold, 3)(prompts, ROUND)} for fold in range(3)]
+    assert kept == [{one.text for one in without_fold(fold, 3)(prompts[::-1], ROUND)} for fold in range(3)]
     names = {one.text for one in prompts}
     held = [names - one for one in kept]
     assert set.union(*held) == names

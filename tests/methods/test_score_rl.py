@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -29,25 +30,29 @@ def test_what_each_pattern_is_paid() -> None:
 
 
 def test_the_second_turn_alone_is_paid_for_progress() -> None:
-    import dataclasses
-
     made = (attempts("no", "yes", 0), attempts("yes", "yes", 1))
     one = dataclasses.replace(group([]), completions=made).with_scores(first=[0.0, 1.0], reward=[1.0, 1.0])
-    first, second = turn_rollouts(progress=10.0)([one], ROUND)
+    (step,) = score_rl(VERIFIER).steps
+    assert step.select is not None
+    first, second = step.select([one], ROUND)
     # first turns: 0 and 1, mean 0.5; second turns: 11 and 1, mean 6
     assert first.row.advantages == (-0.5, -0.5, 5.0, 5.0, 5.0, 5.0)
     assert second.row.advantages == (0.5, 0.5, -5.0, -5.0, -5.0, -5.0)
     assert first.row.token_weights == (1.0, 1.0, 0.0, 1.0, 1.0, 1.0)
+    assert turn_rollouts(progress=10.0)([one], ROUND) == [first, second]
 
 
-def test_a_pinned_first_turn_has_no_advantage() -> None:
-    import dataclasses
-
+def test_a_pinned_first_turn_has_no_advantage_and_costs_eleven_times_as_much() -> None:
     made = (attempts("no", "yes", 0), attempts("yes", "no", 1))
     one = dataclasses.replace(group([]), completions=made).with_scores(first=[0.0, 1.0], reward=[1.0, 0.0])
-    found = turn_rollouts(rewarded_turns=(1,))([one], ROUND)
-    assert [one.row.advantages[:2] for one in found] == [(0.0, 0.0), (0.0, 0.0)]
-    assert [one.row.advantages[-1] for one in found] == [0.5, -0.5]
+    recipe = score_rl(VERIFIER, num_pinning_steps=2)
+    for step in recipe.setup:
+        assert step.select is not None
+        found = step.select([one], ROUND)
+        assert [one.row.advantages[:2] for one in found] == [(0.0, 0.0), (0.0, 0.0)]
+        assert [one.row.advantages[-1] for one in found] == [0.5, -0.5]
+        assert step.objective.beta == pytest.approx((0.11, 0.01))  # type: ignore[union-attr]
+    assert recipe.steps[0].objective.beta == (0.01,)  # type: ignore[union-attr]
 
 
 def test_both_stages_run_on_the_very_tokens_of_both_attempts(tmp_path: Path) -> None:
@@ -67,5 +72,3 @@ def test_both_stages_run_on_the_very_tokens_of_both_attempts(tmp_path: Path) -> 
     sources = [segment.source for segment in example.row.completion.segments]
     assert sources == ["policy", "injected", "policy"]
     assert sorted(set(example.row.completion.turns)) == [0, 1]
-    pinned = [step.objective for step in recipe.setup]
-    assert all(objective.beta == pytest.approx((0.11, 0.01)) for objective in pinned)  # type: ignore[union-attr]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
-from example_builders import ROUND, completion, group
+from example_builders import ROUND, StillRound, completion, group
+from sharpen.methods.self_challenge import self_challenge
 from sharpen.prompts.challenges import Pattern, challenges, failed, kept_patterns, patterns_of
 from sharpen.types import Group, Prompt, user
 
@@ -48,6 +51,7 @@ def test_rates_by_hand_and_what_is_kept() -> None:
     assert kept_patterns(found, 0.4, most=9, min_validity=0.0) == [vague, digits, letters]
     assert kept_patterns(found, 0.5, most=9) == [digits]  # no better than the prompts of no pattern
     assert kept_patterns(found, 0.4, most=1) == [digits]
+    assert kept_patterns(found, 0.4, most=9, min_validity=0.75) == [digits, letters], "three of four are as many as asked"
     assert (pattern("none", 0, 0, 0).failure_rate, pattern("none", 0, 0, 0).validity) == (0.0, 0.0)
 
 
@@ -77,7 +81,7 @@ def judged(prompts: list[Prompt]) -> list[Group]:
     return [group(["a", "b"], prompt=one, reward=[score] * 2) for one, score in zip(prompts, scores, strict=True)]
 
 
-def made(writer: Writer, past: list[list[Group]], prompts: list[Prompt], num_items: int = 6) -> list[Prompt]:
+def made(writer: Writer, past: list[list[Group]], prompts: list[Prompt], num_items: int = 6, **how: int) -> list[Prompt]:
     class Round(type(ROUND)):  # type: ignore[misc]
         def policy(self, role: str) -> Writer:
             return writer
@@ -86,7 +90,7 @@ def made(writer: Writer, past: list[list[Group]], prompts: list[Prompt], num_ite
             assert (step, slot) == ("self_challenge", "groups")
             return past
 
-    return list(challenges(num_items, step="self_challenge", num_asks=2)(prompts, Round()))
+    return list(challenges(num_items, step="self_challenge", **{"num_asks": 2} | how)(prompts, Round()))
 
 
 def test_the_pattern_of_what_is_failed_outlives_the_others() -> None:
@@ -108,6 +112,52 @@ def test_the_pattern_of_what_is_failed_outlives_the_others() -> None:
     again = Writer("is short", "has many words")
     fourth = made(again, past, train)
     assert {one.tags["pattern"] for one in fourth[4:]} == {"contains a digit", "has many words"}  # what was given up stays so
+
+
+def test_a_pattern_is_kept_above_the_failure_rate_of_plain_prompts_over_all_passes() -> None:
+    """Of the plain prompts that could be judged 3 of 5 were failed; of the patterns 2 of 3, 1 of 2, and none of 4."""
+    past = [
+        [item(text, None, 0.0) for text in "abc"] + [item("d", "worse", 0.0)],
+        [item(text, None, 1.0) for text in "ef"]
+        + [item(text, None, None) for text in "ghi"]
+        + [item("j", "worse", 0.0), item("k", "worse", 1.0), item("l", "no worse", 0.0), item("m", "no worse", 1.0)]
+        + [item(text, "easy", 1.0) for text in "nopq"],
+    ]
+    writer = Writer()
+    assert {one.tags["pattern"] for one in made(writer, past, [])} == {"worse"}
+    shown = {line for text in writer.asked for line in text.split("\n") if line.startswith("- ")}
+    assert shown == {"- j", "- l"}, "what was failed in the newest pass, whatever was failed before"
+
+
+def test_so_many_are_asked_for_and_shown_as_was_said() -> None:
+    past = [judged([user(text) for text in ("1", "2", "3")])]
+    writer = Writer("is short", "has many words")
+    found = made(writer, past, [], num_asks=3, most=1, num_shown=2)
+    assert {one.tags["pattern"] for one in found} == {"is short"}, "new patterns are no more than earlier ones"
+    assert sum(text.startswith("A model answers") for text in writer.asked) == 3
+    assert {sum(line.startswith("- ") for line in text.split("\n")) for text in writer.asked} == {2}
+
+
+def test_the_recipe_asks_for_patterns_as_told_and_keeps_the_two_shortest_right_answers() -> None:
+    writer = Writer("is short", "has many words")
+
+    class Round(StillRound):
+        def policy(self, role: str) -> Writer:  # type: ignore[override]
+            return writer
+
+        def past(self, step: str, slot: str) -> list[list[Group]]:  # type: ignore[override]
+            return [judged([user("1")])]
+
+    (step,) = self_challenge(lambda prompt, completion: 1.0, num_items=4, num_asks=3, num_patterns=1).steps
+    assert step.prompts is not None
+    assert step.select is not None
+    found = step.prompts([user("two")], Round())
+    assert [one.tags.get("pattern") for one in found] == [None, *["is short"] * 4]
+    assert sum(text.startswith("A model answers") for text in writer.asked) == 3
+    texts = ("right", "a wrong one", "right at more length", "right as well")
+    long = [completion(text, index=place, num_tokens=len(text)) for place, text in enumerate(texts)]
+    tried = dataclasses.replace(group([]), completions=tuple(long)).with_scores(reward=[1.0, 0.0, 1.0, 1.0])
+    assert [one.row.completion.text for one in step.select([tried], ROUND)] == ["right", "right as well"]
 
 
 def test_where_all_is_right_nothing_is_written() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 import torch
@@ -12,6 +12,7 @@ from example_builders import PROMPT, ROUND, columns, group, row, value
 from sharpen.examples import TwoViews
 from sharpen.feedback.reference_marks import ALONE, equal_classes, mark_question, reference_marks
 from sharpen.feedback.rubric import expected_mark
+from sharpen.methods.self_judge import self_judge
 from sharpen.objectives.two_views import TwoViewDistillation
 from sharpen.select.two_views import two_views
 from sharpen.types import Group, Prompt, user
@@ -67,10 +68,11 @@ def test_a_mark_is_the_expected_digit() -> None:
 
 
 class Judge:
-    """Rates an answer by its distance from the reference in the question, and sees length alone as likeness."""
+    """Rates an answer by its distance from the reference in the question, and places texts by their number, or as a table says."""
 
-    def __init__(self) -> None:
+    def __init__(self, table: Mapping[str, tuple[float, float]] | None = None) -> None:
         self.asked: list[Prompt] = []
+        self.table = table
 
     def options(self, prompts: Sequence[Prompt]) -> list[tuple[float, ...]]:
         self.asked += prompts
@@ -79,11 +81,13 @@ class Judge:
         return [tuple(0.0 if digit == mark else -99.0 for digit in range(10)) for mark in marks]
 
     def embed(self, prompts: Sequence[Prompt]) -> list[tuple[float, ...]]:
+        if self.table is not None:
+            return [self.table[one.text] for one in prompts]
         return [(math.cos(float(one.text)), math.sin(float(one.text))) for one in prompts]
 
 
-def marked(groups: Sequence[Group]) -> tuple[list[Group], Judge]:
-    judge = Judge()
+def marked(groups: Sequence[Group], table: Mapping[str, tuple[float, float]] | None = None) -> tuple[list[Group], Judge]:
+    judge = Judge(table)
 
     class Round(type(ROUND)):  # type: ignore[misc]
         def policy(self, role: str) -> Judge:
@@ -109,10 +113,23 @@ def test_a_mark_is_half_the_rating_and_half_the_likeness() -> None:
     assert all("Reference: " in one.text for one in judge.asked)
 
 
+def test_likeness_is_the_cosine_around_the_mean_of_answers_and_targets() -> None:
+    """Answers at (3, 4) and (-4, -3) of the mean (10, -7), their targets at (5, 0) and (-4, -1): cosines 15 / 25 and 19 / 5 sqrt 17."""
+    table = {"4": (13.0, -3.0), "5": (15.0, -7.0), "9": (6.0, -10.0), "6": (6.0, -8.0)}
+    groups = [group(["4"], prompt=user("2 + 3?", target="5")), group(["9"], prompt=user("3 + 3?", target="6"))]
+    (first, second), _ = marked(groups, table)
+    assert first.score("likeness") == pytest.approx((0.6,))
+    assert second.score("likeness") == pytest.approx((19 / (5 * math.sqrt(17)),))
+    # ratings 8 and 6; of two likenesses the lower is in the class 10 / 4 and the higher in 30 / 4, rounded down
+    assert first.score("label") == ((8 + 2) / 2,)
+    assert second.score("label") == (7.0,), "(6 + 7) / 2, a half upwards"
+
+
 def test_classes_are_equally_large_and_ties_share_one() -> None:
     assert equal_classes([float(n) for n in range(20)]) == [n // 2 for n in range(20)]
     assert equal_classes([3.0, 1.0, 2.0], 3) == [2, 0, 1]
-    assert len(set(equal_classes([0.5] * 7))) == 1
+    assert equal_classes([0.5] * 7) == [5] * 7
+    assert equal_classes([0.1, 0.9, 0.5, 0.5], 4) == [0, 3, 2, 2]
 
 
 def test_the_reference_is_in_one_view_alone() -> None:
@@ -126,3 +143,14 @@ def test_the_reference_is_in_one_view_alone() -> None:
         assert alone == mark_question(PROMPT, answer, ALONE)
         assert "Reference" not in alone.text
         assert helped.text.endswith(f"Answer: {answer}")
+
+
+def test_the_recipe_weighs_the_views_and_imitates_the_best_answer_where_its_mark_is_high() -> None:
+    recipe = self_judge(student=0.5, divergence=3.0, min_mark=6.0)
+    judge, policy = recipe.setup[0], recipe.steps[0]
+    assert judge.objective == TwoViewDistillation(student=0.5, divergence=3.0)
+    assert (judge.start, judge.writes) == ("base", "judge")
+    assert policy.select is not None
+    groups = [group(["a", "b", "c"], prompt=user(name), reward=marks) for name, marks in
+              (("high", [2.0, 6.0, None]), ("low", [5.9, 1.0, 0.0]))]  # fmt: skip
+    assert [(one.row.prompt.text, one.row.completion.text) for one in policy.select(groups, ROUND)] == [("high", "b")]

@@ -14,6 +14,7 @@ from sharpen.conversation import turns
 from sharpen.examples import Demonstration, Rollout
 from sharpen.feedback.calls import Call, call_grade, call_grades, functions_of, parsed_call
 from sharpen.methods.tl_training import tl_training
+from sharpen.objectives import NLL
 from sharpen.runtime.policy import TorchPolicy
 from sharpen.select.key_tokens import key_token_demonstrations, key_weights, right_turns, targets
 from sharpen.types import Message, Prompt, Text, user
@@ -42,6 +43,25 @@ def test_tokens_that_part_the_right_function_from_another_weigh_more() -> None:
     assert heavy == [0, target.index("s"), target.index("(")]
     assert {weights[place] for place in heavy} == {12 / 3}
     assert example.row.completion.text == target
+    alike = user("def get_user(id: int):\ndef get_unit(id: int):", target=target)
+    (example,) = key_token_demonstrations()(targets()([alike], ROUND), Round())
+    weights = example.row.token_weights
+    assert [place for place, weight in enumerate(weights) if weight != 1.0] == [0, target.index("s")], "the first in any case"
+    assert {weights[0], weights[target.index("s")]} == {13 / 2}
+
+
+def test_the_recipe_caps_weights_and_prices_departure_as_told() -> None:
+    recipe = tl_training(most=2.0, beta=0.5)
+    imitate, reinforce = recipe.setup[0], recipe.steps[0]
+    assert imitate.objective == NLL(per="sequence"), "a step is on one call, whose weights add up to 1"
+    assert imitate.select is not None
+    assert reinforce.select is not None
+    (example,) = imitate.select(targets()([user(TOOLS, target="get_users(page=1)")], ROUND), Round())
+    heavy = {place: weight for place, weight in enumerate(example.row.token_weights) if weight != 1.0}
+    assert heavy == {0: 2.0, len("get_u"): 2.0, len("get_user"): 2.0}, "where get_unit, and where get_user parts from it"
+    one = dataclasses.replace(group(["a", "b"], reward=[1.0, 0.0]), token_scores={"departure": ((1.0, 2.0), (0.0, 0.0))})
+    first, _ = reinforce.select([one], ROUND)
+    assert first.row.advantages == (1.0 - 1.5, 1.0 - 1.0)
 
 
 @pytest.mark.parametrize(("others", "keys", "weight"), [(12, 3, 4.0), (40, 2, 9.0), (3, 3, 1.0), (2, 5, 1.0)])

@@ -57,12 +57,20 @@ def answered(text: str, index: int = 0) -> Completion:
     return dataclasses.replace(made, segments=(dataclasses.replace(made.segments[0], text=text),))
 
 
-CHAIN = {"a": "b", "b": "c", "c": "c", "x": "y", "y": "x"}
+CHAIN = {"a": "b", "b": "c", "c": "c", "x": "y", "y": "x", "d": "d\n"}
 
 
 @pytest.mark.parametrize(
     ("start", "most", "end", "refined"),
-    [("a", 9, "c", 3), ("b", 9, "c", 2), ("c", 9, "c", 1), ("a", 1, "b", 1), ("x", 4, "x", 4), ("x", 5, "y", 5)],
+    [
+        ("a", 9, "c", 3),
+        ("b", 9, "c", 2),
+        ("c", 9, "c", 1),
+        ("a", 1, "b", 1),
+        ("x", 4, "x", 4),
+        ("x", 5, "y", 5),
+        ("d", 9, "d\n", 1),
+    ],
 )
 def test_refining_stops_at_the_distance_of_the_fixed_point_and_at_the_cap_on_a_cycle(
     start: str, most: int, end: str, refined: int
@@ -83,6 +91,21 @@ def test_each_refinement_sees_the_newest_answer_alone() -> None:
     assert [made.text for made in found.completions] == ["c", "c"]
     assert found.signals == {"refined": 2.0}
     assert all(set(made.turns) == {0} for made in found.completions)
+
+
+def test_the_recipe_refines_and_chooses_as_told() -> None:
+    class Starter(Refiner):
+        def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:
+            return super().generate(requests, sampling) or [answered("a") for _ in requests]
+
+    recipe = toolace_r(VERIFIER, most=2, low=0.5)
+    (step,) = recipe.steps
+    assert recipe.answer is not None
+    assert step.select is not None
+    assert step.start == "base", "every round trains anew"
+    (found,) = recipe.answer([user("q")], Round(Starter(CHAIN)))
+    assert (found.completions[0].text, found.signals) == ("c", {"refined": 2.0})
+    assert step.select([group(["a", "b"], reward=[1.0, 0.0])], Round(Refiner(CHAIN))) == [], "a half is no more than a half"
 
 
 def test_what_is_sometimes_right_is_within_reach() -> None:
@@ -112,6 +135,7 @@ def test_a_right_answer_is_refined_to_itself_in_its_own_words() -> None:
         own, _, last = refined.row.completion.segments
         assert own.token_ids == one.completions[0].token_ids
         assert last.text == wanted
+        assert [one.weight for one in refined.row.completion.segments] == [0.0, 0.0, 1.0], "the last turn alone is trained"
     assert targets_and_refinements("again")([dataclasses.replace(one, prompt=user("abc"))], Tiny()) == []
 
 

@@ -43,7 +43,7 @@ def skillmix(
     """One sampled answer to each of `num_instructions` self-written requests, trained without what was said of skills.
 
     Args:
-        num_instructions: requests asked for; each needs other skills.
+        num_instructions: requests asked for; the skills of each are drawn anew.
         num_skills: skills that one needs at once.
         num_asks: lists of topics and of kinds of requests.
         temperature: of answers.

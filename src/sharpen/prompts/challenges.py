@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from sharpen.parts import part
 from sharpen.protocols import Round, Sampling
-from sharpen.sample.said import said
+from sharpen.sample.said import listed, said
 from sharpen.sample.templates import filled
 from sharpen.types import Group, Prompt, user
 
@@ -22,7 +21,6 @@ _WRITE = (
     "Write a new question of this sort: {pattern}\n\nQuestions that a model answers wrongly, some of them of this sort:\n{questions}\n\n"
     "The new one has an answer that can be checked. Write the question alone."
 )
-_BULLET = re.compile(r"^\s*(?:[-*•]|\d+[.)])?\s*")
 _TAG = "pattern"
 
 
@@ -137,9 +135,8 @@ def challenges(
         control = plain.count(True) / max(1, len(plain) - plain.count(None))
         store = patterns_of(everything, by, min_score)
         asks = [user(_FIND.replace("{questions}", shown("find", number))) for number in range(num_asks)]
-        lines = [line for text in said(asks, policy, sampling, seed=round.seed) for line in text.splitlines()]
         known = {one.text for one in store}
-        new = [text for text in dict.fromkeys(_BULLET.sub("", line, count=1).strip() for line in lines) if text]
+        new = dict.fromkeys(listed(said(asks, policy, sampling, seed=round.seed)))
         wanted = [one.text for one in kept_patterns(store, control, most=most)]
         wanted += [text for text in new if text not in known][:most]
         if not wanted:

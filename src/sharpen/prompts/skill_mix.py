@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -11,7 +10,7 @@ import numpy as np
 from sharpen.conversation import with_text
 from sharpen.parts import part
 from sharpen.protocols import Round, Sampling
-from sharpen.sample.said import said
+from sharpen.sample.said import listed, said
 from sharpen.sample.templates import filled
 from sharpen.types import Prompt, user
 
@@ -28,7 +27,6 @@ _ANSWER = (
     "{question}\n\n(Answer this as well as it can be answered, without talk about yourself. A good answer shows these "
     "skills: {skills}.)"
 )
-_BULLET = re.compile(r"^\s*(?:[-*•]|\d+[.)])?\s*")
 _MOST_WORDS = 8
 
 
@@ -49,8 +47,8 @@ def names_in(texts: Sequence[str]) -> list[str]:
     ['Clear headings', 'Humour']
     """
     found: dict[str, str] = {}
-    for line in (line for text in texts for line in text.splitlines()):
-        name = _BULLET.sub("", line, count=1).strip().rstrip(".:;,")
+    for line in listed(texts):
+        name = line.rstrip(".:;,")
         if name and len(name.split()) <= _MOST_WORDS:
             found.setdefault(name.lower(), name)
     return list(found.values())

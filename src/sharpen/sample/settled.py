@@ -51,10 +51,7 @@ def settled(
                     for one, on in zip(group.completions, open_[number], strict=True)
                 ]
                 counts[number] = [count + on for count, on in zip(counts[number], open_[number], strict=True)]
-                open_[number] = [
-                    on and _other(one, before)
-                    for on, one, before in zip(open_[number], made, now[number].completions, strict=True)
-                ]
+                open_[number] = [_other(one, before) for one, before in zip(made, now[number].completions, strict=True)]
                 now[number] = dataclasses.replace(group, completions=tuple(made))
         return [group.with_signals(refined=sum(some) / len(some)) for group, some in zip(now, counts, strict=True)]
 

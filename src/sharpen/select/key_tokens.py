@@ -87,7 +87,7 @@ def key_token_demonstrations(
                 call = parsed_call(given.text, bare=True)
                 others = [one for one in functions if call is not None and one != call.name]
                 made = _tokens(policy, given, given.text)
-                keys = {0} | {_parting(made.token_ids, _tokens(policy, given, f"{one}(").token_ids[:-1]) for one in others}
+                keys = {0} | {_parting(made.token_ids, _tokens(policy, given, f"{one}(").token_ids) for one in others}
                 weights = key_weights(len(made.token_ids), sorted(keys), most=most)
                 found.append(Demonstration(row=Row(prompt=group.prompt, completion=made, weights=weights)))
             return found
@@ -107,10 +107,8 @@ def _tokens(policy: Policy, given: Completion, text: str) -> Completion:
 
 
 def _parting(tokens: Sequence[int], other: Sequence[int]) -> int:
-    """The place of the first token that is not the other's."""
-    return next(
-        (place for place, (a, b) in enumerate(zip(tokens, other, strict=False)) if a != b), min(len(tokens) - 1, len(other))
-    )
+    """The place of the first token that is not the other's; there is one, as each ends in a stop token and neither is the other."""
+    return next(place for place, (a, b) in enumerate(zip(tokens, other, strict=False)) if a != b)
 
 
 def _plain(text: str) -> str:
