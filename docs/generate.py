@@ -165,7 +165,29 @@ def verdicts_page() -> str:
             "yes" if found["prediction_held"] else "no",
         )
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, ""])
+    return "\n".join([*lines, *_language_model_lines(), ""])
+
+
+def _language_model_lines() -> list[str]:
+    """What the methods on texts came to with a causal language model."""
+    lines = ["", "## With a causal language model", ""]
+    for path in sorted((REPRODUCTIONS / "results").glob("*_lm.json")):
+        found = json.loads(path.read_text("utf-8"))
+        setting, rows = found["setting"], found["seeds"]
+        if len(lines) == 3:
+            lines += [
+                f"`python examples/reproductions/bbc_news.py --policy lm`: `{setting['model']}` on the first {setting['words']} words of "
+                f"each of {setting['num_train']} articles,",
+                f"measured on {setting['num_final']} others. It is set against itself untrained, and no prediction was committed for it.",
+                "",
+                "| method | untrained, by seed | after its rounds | difference (points, 95 % interval) |",
+                "|---|---|---|---|",
+            ]
+        name = path.stem.removesuffix("_lm")
+        arms = [", ".join(f"{row['treatment'][arm]:.1f}" for row in rows) for arm in ("untrained", "accuracy")]
+        difference = f"{found['difference']:+.1f} ({found['low']:+.1f} to {found['high']:+.1f})"
+        lines.append(f"| [{name}](methods.md#{name}) | {arms[0]} | {arms[1]} | {difference} |")
+    return lines
 
 
 PAGES = {"methods.md": methods_page, "verdicts.md": verdicts_page, "commands.md": commands_page, "python.md": python_page}

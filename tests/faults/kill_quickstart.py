@@ -48,7 +48,9 @@ def _trial(kills: int, seed: int, what: Sequence[str], place: Path) -> list[str]
     assert code == 0, f"an undisturbed run ends with exit code {code}"
     done, began = 0, time.perf_counter()
     while True:
-        limit_s = chance.uniform(0, 2 * used_s / max(kills, 1)) if done < kills else None  # so that the kills lie all over one run
+        limit_s = (
+            chance.uniform(0, 2 * used_s / max(kills, 1)) if done < kills else None
+        )  # so that the kills lie all over one run
         _, code = _run(what, killed, limit_s)
         if code == 0 and done >= kills:
             break

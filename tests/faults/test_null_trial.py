@@ -35,7 +35,9 @@ def test_null_runs_change_answers_and_promote_nothing_that_is_no_better(looks: S
     assert {one.arm for one in nulls} == {one.__name__ for one in NULLS}
     assert sum(one.wins + one.losses for one in nulls) >= 4 * len(nulls), "the null is empty"
     assert max(one.look for one in nulls) == ROUNDS
-    assert len({(one.number, one.look) for one in looks}) == len(looks), "a look that the gate was asked twice about counts twice"
+    assert len({(one.number, one.look) for one in looks}) == len(looks), (
+        "a look that the gate was asked twice about counts twice"
+    )
     assert not any(one.false for one in nulls)
     naive = [one for one in nulls if one.wins > one.losses and one.gain <= 0.0]
     assert naive, "no look would have fooled a gate that takes any gain"
