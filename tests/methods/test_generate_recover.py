@@ -26,6 +26,8 @@ def test_copied_runs_by_hand() -> None:
     assert copied_share("a b c d", "It says: A, b; c d.") == 1.0
     assert copied_share("a b c d", "d c b a") == 0.25
     assert copied_share("a b c d", "a x b y c z d") == 0.25, "a run is of neighbours"
+    assert copied_share("a b c d", "a x c d") == 0.5, "a run ends where another word stands"
+    assert copied_share("a b c d", "a c") == 0.25, "and where one is left out"
     assert copied_share("", "a") == 0.0
 
 

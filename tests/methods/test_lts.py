@@ -125,14 +125,14 @@ def test_clusters_are_the_same_in_each_round() -> None:
 
 
 def test_the_arm_drawn_has_the_largest_value_from_its_beta() -> None:
-    """After a round that the left cluster won: Beta(0.5 + 0.99, 0.5) for it, Beta(0.5, 0.5) for the other, from the same randomness."""
+    """After a round that the left cluster won: Beta(0.5 + 0.3, 0.5) for it, Beta(0.5, 0.5) for the other, from the same randomness."""
     pool = [text(f"{side} {number}", "no") for side in ("left", "right") for number in range(3)]
     past = (gathered(Past(), "left 0"),)
-    draw = drawn_from_clusters(1, step="lts", num_clusters=2)
+    draw = drawn_from_clusters(1, step="lts", num_clusters=2, decay=0.3)
 
     def side_of(round: Past, left: int) -> str:
         rng = round.rng("arm")
-        values = [rng.beta(0.5 + 0.99 * (arm == left), 0.5) for arm in range(2)]
+        values = [rng.beta(0.5 + 0.3 * (arm == left), 0.5) for arm in range(2)]
         return "left" if int(np.argmax(values)) == left else "right"
 
     rounds = [Past(seed=seed, groups=past, examples=(trained(Past(), "+"),), incumbent="new") for seed in range(60)]
@@ -191,6 +191,8 @@ def test_positives_of_failed_rounds_are_trained_on_again() -> None:
     groups = (gathered(Past(), "+a", "-a"), gathered(Past(incumbent="new"), "+b", "-b"))
     failed = Past(groups=groups, examples=(one, two), incumbent="new")
     assert [name for name, _, _ in said(trained(failed, "+c", "-c"))] == ["+c", "+b", "-c"]
+    idle = dataclasses.replace(failed, groups=(*groups, []), examples=(one, two, []))
+    assert [name for name, _, _ in said(trained(idle, "+c", "-c"))] == ["+c", "+b", "-c"], "an empty round forgets nothing"
     won = dataclasses.replace(failed, incumbent="newer")
     assert [name for name, _, _ in said(trained(won, "+c", "-c"))] == ["+c", "-c"]
 
