@@ -15,7 +15,7 @@ from sharpen.cli.recipes import choose, make_recipe, own_parameters
 from sharpen.cli.settings import Settings
 from sharpen.cli.values import written_value
 from sharpen.compare import Contender, Setting
-from sharpen.methods import find_method
+from sharpen.methods import find_method, method_names
 from sharpen.tasks import Task
 
 __all__ = ["Asked", "asked_in_file", "asked_in_words", "make_contenders", "read_grid", "told", "with_controls"]
@@ -170,6 +170,10 @@ def _asked_in_word(word: str) -> Asked:
     name, equals, method = head.rpartition("=")
     if not method or (equals and not name):
         raise ValueError(f"{word!r} names no method; write METHOD,parameter=value or NAME=METHOD,parameter=value")
+    if equals and ":" not in method and method not in (*method_names(), *_CONTROLS):
+        raise ValueError(
+            f"{word!r} asks for a method {method!r}, and there is none; if {name} is a parameter, write it behind its method: METHOD,{word}"
+        )
     parameters: dict[str, object] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
