@@ -116,7 +116,7 @@ def supervised(few: Rows, new: Rows, threads: int) -> Iterator[tuple[str, list[b
     from sklearn.pipeline import Pipeline
 
     encoder: Any = load_model(ENCODER, threads=threads)
-    vectors = [np.array(encoder.vectors([user(text) for text, _ in rows])) for rows in (few, new)]
+    vectors = [np.asarray(encoder.vectors([user(text) for text, _ in rows])) for rows in (few, new)]
     for name, steps, (shown, asked) in (
         ("TF-IDF, all labels", [("words", TfidfVectorizer(sublinear_tf=True))], ([t for t, _ in few], [t for t, _ in new])),
         ("MiniLM, all labels", [], vectors),
