@@ -27,7 +27,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def main(words: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, epilog="Words after -- replace examples/quickstart.yaml.")
+    parser = argparse.ArgumentParser(description=__doc__, epilog="Further words, after the options, replace examples/quickstart.yaml.")
     parser.add_argument("kills", type=int)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, help="where the two runs are kept; an undisturbed one there is used again")
