@@ -36,12 +36,13 @@ def main(
     repetitions: Annotated[int, typer.Option(min=1, help="of all programs; the median is told")] = 5,
     threads: Annotated[int, typer.Option(min=1, help="programs at one time")] = len(os.sched_getaffinity(0)),
     programs: Annotated[int, typer.Option(min=1, help="how many of the 164")] = 164,
+    without: Annotated[list[int] | None, typer.Option(help="number of a program to leave out, such as 75")] = None,
     loaded: Annotated[bool, typer.Option("--loaded", help="time a loaded machine; said beside the figures")] = False,
 ) -> None:
     """Time every tier, and say how many of the programs it ran to a good end."""
     load = machine.measured_load()
     machine.refuse_loaded(load, allow=loaded)
-    texts = _programs()[:programs]
+    texts = [text for number, text in enumerate(_programs()[:programs]) if number not in (without or ())]
     name = machine.short_name(machine.describe("cpu"))
     print(f"{name}; {threads} at one time; share {load.share:.2f}, load average {load.average} a core")
     print(f"{'tier':8}{'runs/s':>10}{'lowest':>10}{'highest':>10}{'cpu ms/run':>12}{'passed':>9}{'unsupported':>13}")
