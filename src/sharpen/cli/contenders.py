@@ -172,7 +172,8 @@ def _asked_in_word(word: str) -> Asked:
         raise ValueError(f"{word!r} names no method; write METHOD,parameter=value or NAME=METHOD,parameter=value")
     if equals and ":" not in method and method not in (*method_names(), *_CONTROLS):
         raise ValueError(
-            f"{word!r} asks for a method {method!r}, and there is none; if {name} is a parameter, write it behind its method: METHOD,{word}"
+            f"{word!r} asks for a method {method!r}, and there is none; write a parameter behind its method, METHOD,{word}, and a setting "
+            f"as a flag, --{name.replace('_', '-')} {method}"
         )
     parameters: dict[str, object] = {}
     for pair in pairs:
