@@ -288,7 +288,7 @@ def load_task(
             if rows is not None
         ]
         if isinstance(check, code):
-            need_tests(prompt for rows in given for prompt in rows.prompts)
+            need_tests((prompt for rows in given for prompt in rows.prompts), check.tests)
         other = given[1] if len(given) > 1 else None
         task = make_task(given[0], check, splits=sizes, held_out=other, max_new_tokens=limit)
         where = {row.prompt.id: row.where for rows in given for row in rows.rows}

@@ -92,7 +92,8 @@ def test_the_folder_is_the_same_for_more_methods_seeds_and_budget_and_another_fo
     ("words", "flags", "own", "said"),
     [
         (["=rft"], {}, {}, "names no method"),
-        (["rft", "num_prompts=80"], {}, {}, "behind its method, METHOD,num_prompts=80"),
+        (["mine=rftt,num_samples=2"], {}, {}, "did you mean 'rft'"),
+        (["rft", "num_prompts=80"], {}, {}, "behind its method, METHOD,num_prompts=VALUE"),
         (["rft,"], {}, {}, "is no parameter=value"),
         (["rft,a=1,a=2"], {}, {}, "a is given twice"),
         (["rft"], {"budget_tokens": None}, {}, "needs an equal budget"),

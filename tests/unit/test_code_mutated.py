@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,12 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "sandbox"))
 from mutated_trial import allowed
 from plain_boxes import PlainBoxes
 
-from sharpen.errors import SandboxError
+from sharpen.errors import DataError, SandboxError
 from sharpen.identity import function_key
 from sharpen.types import Prompt, user
 from sharpen.verifiers import load_verifier
 from sharpen.verifiers.audit import given
-from sharpen.verifiers.code import Suite, code, learnt_by
+from sharpen.verifiers.code import Suite, code, learnt_by, need_tests
 from sharpen.verifiers.code.boxes import Limits
 from sharpen.verifiers.code.candidates import BoxedCandidate
 from sharpen.verifiers.code.mutated import Mutated, mutated_tests, same
@@ -204,6 +205,26 @@ def test_a_reference_without_a_verdict_is_no_verdict(warm: code) -> None:
     said = hanging.verdict(prompt, given(prompt, RIGHT))
     assert (said.score, said.reason) == (None, "could not run")
     assert "the reference program has no verdict: timeout" in (said.detail or "")
+    began = time.monotonic()
+    assert hanging.verdict(prompt, given(prompt, RIGHT)) == said
+    assert time.monotonic() - began < 0.4, "it is not waited for again"
+
+
+def test_a_check_in_the_setup_is_not_the_tests(warm: code) -> None:
+    tags = {"test": TEST, "entry_point": "total", "context": "def check(number):\n    return number > 0\n"}
+    prompt = user("Add up.", target=RIGHT, tags=tags)
+    assert [warm(prompt, given(prompt, program)) for program in (RIGHT, LEARNT)] == [1.0, 0.0]
+
+
+def test_mutated_tests_need_targets() -> None:
+    need_tests([problem()], "mutated")
+    need_tests([problem(None)], "hidden")
+    with pytest.raises(DataError, match="has no target, a program that is right"):
+        need_tests([problem(None)], "mutated")
+
+
+def test_calls_that_cannot_be_read_are_passed_over() -> None:
+    assert [str(call) for call in Suite(tests="assert f({[1]}) == 2\nassert f(3) == 4").calls] == ["f(3)"]
 
 
 def test_it_is_its_own_verifier_and_recipes_learn_by_the_visible_half(warm: code) -> None:

@@ -37,7 +37,7 @@ __all__ = ["Classified", "Labelled", "Measured", "classify", "label_all", "recip
 
 _BLOCK = 32  # texts between two words on how far it is
 _YARDSTICK = "language-model"  # folder of what the language model said
-_RATE, _EPOCHS = 0.3, 50  # of a linear head; from pilots on mails and news (examples/jobs/classify.py, seed 0): less learns mails too little
+_RATE, _EPOCHS = 0.3, 50  # of a linear head; from pilots on mails and news, seed 0 of examples/jobs/classify.py
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sharpen.budget import Budget
+from sharpen.catalogue import nearest
 from sharpen.checks import roles_asked
 from sharpen.cli.recipes import choose, make_recipe, own_parameters
 from sharpen.cli.settings import Settings
@@ -172,8 +173,8 @@ def _asked_in_word(word: str) -> Asked:
         raise ValueError(f"{word!r} names no method; write METHOD,parameter=value or NAME=METHOD,parameter=value")
     if equals and ":" not in method and method not in (*method_names(), *_CONTROLS):
         raise ValueError(
-            f"{word!r} asks for a method {method!r}, and there is none; write a parameter behind its method, METHOD,{word}, and a setting "
-            f"as a flag, --{name.replace('_', '-')} {method}"
+            f"{word!r} asks for a method {method!r}, and there is none ({nearest(method, method_names())}); a parameter stands behind its "
+            f"method, METHOD,{name}=VALUE, and a setting is a flag, --{name.replace('_', '-')} VALUE"
         )
     parameters: dict[str, object] = {}
     for pair in pairs:

@@ -39,7 +39,7 @@ def salvage(folder: Path, what: str) -> str:
     files.make_folder(home)
     aside = home / str(1 + sum(1 for _ in home.iterdir()))
     files.write_folder(aside, lambda target: copy_database(folder, target))
-    kept = _proven(folder, aside) or _under_new_schema(folder, aside)
+    kept = max(_proven(folder, aside), _under_new_schema(folder, aside), key=len)
     place = aside.relative_to(folder).as_posix()
     note = (
         f"{what}: {len(kept)} rows prove themselves and are kept, what is missing is made again; {place} holds the old database"
@@ -88,7 +88,7 @@ def _proven(folder: Path, aside: Path) -> list[Row]:
 
 def _under_new_schema(folder: Path, aside: Path) -> list[Row]:
     """Proven rows where what is damaged is the first page, which says what table there is: every database of ours begins alike."""
-    with tempfile.TemporaryDirectory() as place:
+    with files.world_errors(folder), tempfile.TemporaryDirectory(prefix=".writing-", dir=folder) as place:
         scratch = Path(place)
         copy_database(aside, scratch)
         if not (scratch / DATABASE).exists():

@@ -45,8 +45,11 @@ class Mutated:
     num_left_out: int = 0
 
     def of(self, suite: Suite) -> Suite:
-        """A suite with these asserts in the place of its own."""
-        return Suite(tests="\n".join([_IMPORT, *self.asserts]), setup=suite.setup, entry_point=suite.entry_point)
+        """A suite with these asserts in the place of its own: in a `check` where it has an entry point, as its setup may define another."""
+        lines = [_IMPORT, *self.asserts]
+        if suite.entry_point is not None:
+            lines = ["def check(candidate):", *(f"    {line}" for line in lines)]
+        return Suite(tests="\n".join(lines), setup=suite.setup, entry_point=suite.entry_point)
 
 
 def mutated_tests(suite: Suite, load: Callable[[], Candidate]) -> Mutated:
@@ -69,7 +72,9 @@ def mutated_tests(suite: Suite, load: Callable[[], Candidate]) -> Mutated:
                 first.append((call, answer))
             if len(first) == _NUM_KEPT:
                 break
-    again = _answers([call for call, _ in first], load)
+    again = _answers(
+        [call for call, _ in first], load
+    )  # ends early where too many calls stop it: what is not asked again is left out
     kept = tuple(
         f"assert same_as_reference({call}, {answer})"
         for (call, other), (_, answer) in zip(again, first, strict=False)
@@ -124,10 +129,12 @@ def _answer(candidate: Candidate, call: Call) -> str | None:
     try:
         answer = candidate.call(call.name, call.arguments, {})
         text = repr(answer)
+        if len(text) > _MAX_TEXT:
+            return None
         ast.literal_eval(f"{call.arguments!r}, {text}")
     except (Raised, RefusedValueError, ValueError, SyntaxError, RecursionError, MemoryError):
         return None
-    return text if len(text) <= _MAX_TEXT else None
+    return text
 
 
 def _type(call: Call, answer: str) -> tuple[str, type]:

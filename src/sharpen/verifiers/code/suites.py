@@ -69,7 +69,7 @@ class Suite:
         found = []
         for node in (inside for one in holder.body if isinstance(one, ast.Assert) for inside in ast.walk(one)):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in names and not node.keywords:
-                with contextlib.suppress(ValueError):  # something in it is no literal
+                with contextlib.suppress(ValueError, TypeError):  # something in it is no literal
                     found.append(Call(name=names[node.func.id], arguments=tuple(map(ast.literal_eval, node.args))))
         return tuple(found)
 
@@ -103,7 +103,7 @@ def suite_of(prompt: Prompt) -> Suite:
         DataError: there are none, or they are no Python.
     """
     tags = prompt.tags
-    where = f"prompt {tags.get('id', prompt.text[:60])!r}"
+    where = _where(prompt)
     setup = "\n\n".join(str(tags[name]) for name in ("context", "test_setup_code") if tags.get(name))
     if tags.get("test_list"):
         listed = json.loads(str(tags["test_list"])) if str(tags["test_list"]).startswith("[") else [str(tags["test_list"])]
@@ -124,14 +124,22 @@ def suite_of(prompt: Prompt) -> Suite:
     return suite
 
 
-def need_tests(prompts: Iterable[Prompt]) -> None:
-    """Check that every prompt has tests, before a token is spent.
+def need_tests(prompts: Iterable[Prompt], part: Part = "all") -> None:
+    """Check that every prompt has tests, before a token is spent, and for `mutated` a target to say what is right.
 
     Raises:
         DataError: one has none, or such as cannot be read.
     """
     for prompt in prompts:
         suite_of(prompt)
+        if part == "mutated" and prompt.target is None:
+            raise DataError(
+                f"{_where(prompt)} has no target, a program that is right, so its tests cannot be mutated: give it one, or use code:hidden"
+            )
+
+
+def _where(prompt: Prompt) -> str:
+    return f"prompt {prompt.tags.get('id', prompt.text[:60])!r}"
 
 
 def _holder(tests: ast.Module) -> ast.Module | ast.FunctionDef:

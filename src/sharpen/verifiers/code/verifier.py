@@ -119,8 +119,14 @@ class code:  # written code(...) in recipes, as number(...) is
             SandboxError: it could not be run, or not in time.
         """
         if prompt.key not in self._mutated:
-            self._mutated[prompt.key] = self._worked_out(prompt)
-        return self._mutated[prompt.key]
+            try:
+                self._mutated[prompt.key] = self._worked_out(prompt)
+            except SandboxError as error:  # its other answers shall not wait for it again
+                self._mutated[prompt.key] = error
+        found = self._mutated[prompt.key]
+        if isinstance(found, SandboxError):
+            raise SandboxError(str(found))
+        return found
 
     def tried(self, suite: Suite, program: str) -> Examination:
         """The examination of a program, in the first tier that supports it."""
@@ -155,8 +161,8 @@ class code:  # written code(...) in recipes, as number(...) is
         return Limits(cpu_seconds=max(1, round(self.seconds)), wall_seconds=self.seconds, memory_bytes=self.memory_mb << 20)
 
     @cached_property
-    def _mutated(self) -> dict[str, Mutated]:
-        """By prompt, as worked out in this process."""
+    def _mutated(self) -> dict[str, Mutated | SandboxError]:
+        """By prompt, as worked out in this process, or why it could not be."""
         return {}
 
     @cached_property
