@@ -337,4 +337,23 @@ REACH: list[Abuse] = [
         finishes=True,
         outside=True,
     ),
+    Abuse(
+        number=96,
+        name="the machine's own switches",
+        body="""
+        calls = {
+            "x86_64": {"log": 103, "accounting": 163, "swap": 167, "watch": 300, "pages": 256, "clock": 305},
+            "aarch64": {"log": 116, "accounting": 89, "swap": 224, "watch": 262, "pages": 238, "clock": 266},
+        }[A["machine"]]
+        unknown("log", calls["log"], 9, None, 0)
+        unknown("accounting", calls["accounting"], b"/nowhere/file")
+        unknown("swap", calls["swap"], b"/nowhere/file", 0)
+        unknown("watch", calls["watch"], 0, 0)
+        unknown("pages", calls["pages"], 0, 64, b"\\0" * 8, b"\\0" * 8)
+        unknown("clock", calls["clock"], -1, None)
+        """,
+        code=0,
+        finishes=True,
+        outside=True,
+    ),
 ]
