@@ -1,4 +1,4 @@
-"""What is looked at before a promotion, and only then: it can forbid one, and never make one."""
+"""What can forbid a promotion, and never makes one: held-out prompts in what a round trained on, samples, and planted answers."""
 
 from __future__ import annotations
 

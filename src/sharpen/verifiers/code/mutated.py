@@ -72,9 +72,8 @@ def mutated_tests(suite: Suite, load: Callable[[], Candidate]) -> Mutated:
                 first.append((call, answer))
             if len(first) == _NUM_KEPT:
                 break
-    again = _answers(
-        [call for call, _ in first], load
-    )  # ends early where too many calls stop it: what is not asked again is left out
+    # It ends early where too many calls stop it: what is not asked again is left out.
+    again = _answers([call for call, _ in first], load)
     kept = tuple(
         f"assert same_as_reference({call}, {answer})"
         for (call, other), (_, answer) in zip(again, first, strict=False)
