@@ -20,6 +20,7 @@ from pathlib import Path
 from tests.faults.recording import fast_folder
 from tests.faults.small_run import sealed
 
+from sharpen.endpoint.account import ACCOUNT, Account, Answer, damage_in_account
 from sharpen.errors import DamagedError, LedgerError
 from sharpen.export import SUMS, damage_in
 from sharpen.ledger import Entry, Ledger
@@ -68,7 +69,20 @@ def readers(folder: Path) -> Mapping[Path, Reader]:
         assert told or file.name == SUMS or file.read_bytes() == bits, "a model is believed that was never written"
         return told
 
+    paid = paid_for(folder)
+
+    def account() -> str | None:
+        try:
+            if told := damage_in_account(folder):
+                return told[0]
+        except LedgerError as error:
+            return str(error)
+        assert paid_for(folder) == paid, "spending or answers are believed that were never written"
+        return None
+
     found: dict[Path, Reader] = {folder / name: database for name in ("ledger.sqlite", "head", "seal", "lock")}
+    if (folder / ACCOUNT).exists():
+        found[folder / ACCOUNT] = account
     for entry in rows:
         path = folder / str(entry.path)
         if entry.path and path.is_dir():
@@ -80,6 +94,17 @@ def readers(folder: Path) -> Mapping[Path, Reader]:
             if file.is_file():
                 found[file] = partial(exported, model, file, file.read_bytes())
     return found
+
+
+def paid_for(folder: Path) -> tuple[object, Mapping[str, Answer]] | None:
+    """What the account holds; None where there is none."""
+    if not (folder / ACCOUNT).exists():
+        return None
+    account = Account(folder / ACCOUNT, read_only=True)
+    try:
+        return account.spending, dict(account.answers(["first", "second", "third"]))
+    finally:
+        account.close()
 
 
 def flip_all(folder: Path, number: int | None, seed: int = 0) -> tuple[Counter[tuple[str, str]], list[str]]:

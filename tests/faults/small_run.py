@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from sharpen.endpoint.account import ACCOUNT, Account, Answer
 from sharpen.errors import DamagedError
 from sharpen.events import Event, silent
 from sharpen.export import export
@@ -76,7 +77,15 @@ def live(folder: Path, observe: Callable[[Event], None] = silent) -> None:
 
 
 def sealed(folder: Path) -> None:
-    """A finished run with the model that it exports."""
+    """A finished run with the model that it exports, and with an account of served models."""
+    account = Account(folder / ACCOUNT, max_cost=1.0)
+    for key in ("first", "second", "third"):
+        attempt = account.reserve(key, "judge", 2000)
+        assert attempt is not None
+        account.settle(attempt, "charged", 1500, tokens=(60, 3))
+        account.keep(key, "judge", Answer(text=f"Grade of the {key}: 4", finish="given", input_tokens=60, output_tokens=3))
+    account.took(1.5)
+    account.close()
     live(folder)
     run = Run.open(folder)
     export(run, _runtime(), folder / f"model-{run.best_id[:8]}")

@@ -7,6 +7,7 @@ import json
 import pickle
 import random
 import socket
+import sqlite3
 import threading
 import time
 from decimal import Decimal
@@ -17,13 +18,13 @@ import pytest
 
 from sharpen.calls import Request, Sampling
 from sharpen.endpoint import Account, EndpointRuntime, parse_served
-from sharpen.endpoint.account import Answer, spending_in
+from sharpen.endpoint.account import ACCOUNT, Answer, damage_in_account, spending_in
 from sharpen.endpoint.address import place_of
 from sharpen.endpoint.asking import Asking, Patience
 from sharpen.endpoint.pace import Pace, back_off
 from sharpen.endpoint.secret import Secret, secret_of
 from sharpen.endpoint.wire import Reply, asked, read_reply
-from sharpen.errors import ModelError
+from sharpen.errors import LedgerError, ModelError
 from sharpen.types import Completion, Message, Prompt, Segment, Text, user
 
 LOCAL = "endpoint:m@http://127.0.0.1:9/v1"
@@ -314,6 +315,79 @@ def test_an_account_sets_aside_before_and_knows_after(tmp_path: Path) -> None:
     for bad in ({"max_cost": 0.0}, {"max_hours": -1.0}):
         with pytest.raises(ValueError, match="it is above 0"):
             Account(**bad)
+
+
+def _spent(path: Path) -> Account:
+    account = Account(path)
+    for key in ("a", "b"):
+        attempt = account.reserve(key, "e", 60)
+        assert attempt is not None
+        account.settle(attempt, "charged", 40, tokens=(3, 4))
+        account.keep(key, "e", Answer(text=f"answer {key}", finish="given"))
+    account.close()
+    return account
+
+
+def _change(path: Path, statement: str) -> None:
+    with sqlite3.connect(path) as database:
+        assert database.execute(statement).rowcount == 1
+    database.close()
+
+
+def test_a_damaged_answer_is_taken_out_and_counted(tmp_path: Path) -> None:
+    path = tmp_path / ACCOUNT
+    account = _spent(path)
+    assert damage_in_account(tmp_path) == []
+    _change(path, "UPDATE answers SET text = 'answer B' WHERE key = 'b'")
+    assert damage_in_account(tmp_path) == [f"{ACCOUNT}: answers: 1 of its rows do not match their checksums"]
+    assert list(dict(account.answers(["a", "b"]))) == ["a"]
+    found = account.spending
+    assert (found.answered, found.charged, found.damaged, found.as_json()["damaged"]) == (1, 80, 1, 1)
+    assert "1 answers were damaged on the disk and are asked again" in str(found)
+    account.close()
+    assert damage_in_account(tmp_path) == []
+    assert account.spending.damaged == 1, "once, however often it is opened"
+
+
+@pytest.mark.parametrize(
+    ("statement", "told"),
+    [
+        ("UPDATE attempts SET cost = 4 WHERE key = 'a'", "attempts: 1 of its rows"),
+        ("UPDATE attempts SET reason = 'x' WHERE key = 'a'", "attempts: 1 of its rows"),
+        ("UPDATE totals SET spent = 8", "totals: 1 of its rows"),
+        ("UPDATE totals SET seconds = 8", "totals: 1 of its rows"),
+        ("DELETE FROM attempts WHERE key = 'a'", "totals: 80 picodollars were spent, and the attempts cost 40"),
+    ],
+)
+def test_nothing_is_spent_where_it_cannot_be_told_what_was(tmp_path: Path, statement: str, told: str) -> None:
+    account = _spent(tmp_path / ACCOUNT)
+    _change(tmp_path / ACCOUNT, statement)
+    with pytest.raises(LedgerError, match=f"{told}.*move the file away to begin at 0"):
+        account.reserve("c", "e", 1)
+
+
+def test_an_account_of_another_version(tmp_path: Path) -> None:
+    path = tmp_path / ACCOUNT
+    account = _spent(path)
+    with sqlite3.connect(path) as database:  # as the first version wrote it
+        for table in ("answers", "attempts", "totals"):
+            database.execute(f"ALTER TABLE {table} DROP COLUMN seal")
+        database.execute("ALTER TABLE totals DROP COLUMN damaged")
+        database.execute("PRAGMA user_version = 0")
+    database.close()
+    before = spending_in(tmp_path)
+    assert before is not None
+    assert (before.charged, before.damaged, damage_in_account(tmp_path)) == (80, 0, [])
+    assert dict(account.answers(["a"])) == {"a": Answer(text="answer a", finish="given")}
+    account.close()
+    assert spending_in(tmp_path) == before
+    _change(path, "UPDATE totals SET seconds = 8")
+    assert damage_in_account(tmp_path), "it has checksums now"
+    with sqlite3.connect(path) as database:
+        database.execute("PRAGMA user_version = 9")
+    database.close()
+    with pytest.raises(LedgerError, match="by a newer sharpen .format 9, this one knows 2.; update sharpen"):
+        Account(path).reserve("c", "e", 1)
 
 
 def test_a_count_above_what_was_set_aside_stops_all(tmp_path: Path) -> None:

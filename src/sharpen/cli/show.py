@@ -13,6 +13,7 @@ import typer
 from sharpen.cli import summary
 from sharpen.cli.output import command_lines, count, say, say_json, visible
 from sharpen.cli.program import WORLD
+from sharpen.endpoint.account import damage_in_account
 from sharpen.export import damage_in
 from sharpen.ledger import Ledger
 from sharpen.report import findings, write_report
@@ -70,6 +71,7 @@ def check(folder: Path, *, as_json: bool) -> None:
     """
     with Ledger(folder, read_only=True) as ledger:
         rows, found = len(ledger.standing), ledger.damage()
+    found += damage_in_account(folder)
     for model in sorted(folder.glob("model-*/")):
         found += damage_in(model) if "-damaged-" not in model.name else []
     if as_json:

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from sharpen.endpoint.account_file import FAULTS, damage, open_file, seal
 from sharpen.endpoint.served import PICODOLLARS
 from sharpen.errors import LedgerError
 
-__all__ = ["ACCOUNT", "Account", "Answer", "Outcome", "Spending", "spending_in"]
+__all__ = ["ACCOUNT", "Account", "Answer", "Outcome", "Spending", "damage_in_account", "spending_in"]
 
 ACCOUNT = "served.sqlite"
 """Name of the file in a run directory."""
@@ -25,18 +26,6 @@ ACCOUNT = "served.sqlite"
 Outcome = Literal["charged", "assumed", "unknown", "free"]
 """Of an attempt: `charged` by the server's count; `assumed` charged in full, as an answer came without a count; `unknown`, counted in
 full, as nobody can say; `free`, as it was refused or never sent."""
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS answers (
-  key TEXT PRIMARY KEY, endpoint TEXT NOT NULL, text TEXT NOT NULL, finish TEXT NOT NULL,
-  input INTEGER, output INTEGER, at REAL NOT NULL);
-CREATE TABLE IF NOT EXISTS attempts (
-  id INTEGER PRIMARY KEY, key TEXT NOT NULL, endpoint TEXT NOT NULL, reserved INTEGER NOT NULL, cost INTEGER NOT NULL,
-  outcome TEXT NOT NULL, kind TEXT NOT NULL DEFAULT '', reason TEXT NOT NULL DEFAULT '',
-  input INTEGER NOT NULL DEFAULT 0, output INTEGER NOT NULL DEFAULT 0, at REAL NOT NULL);
-CREATE TABLE IF NOT EXISTS totals (one INTEGER PRIMARY KEY CHECK (one = 1), spent INTEGER NOT NULL, seconds REAL NOT NULL);
-INSERT OR IGNORE INTO totals VALUES (1, 0, 0.0);
-"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +54,7 @@ class Spending:
         charged: picodollars by the server's own counts.
         assumed: picodollars at most, where no count or no clear end came.
         seconds: in which requests were under way.
+        damaged: answers that did not match their checksums any more and were taken out, to be asked again.
     """
 
     answered: int
@@ -76,6 +66,7 @@ class Spending:
     charged: int
     assumed: int
     seconds: float
+    damaged: int = 0
 
     def as_json(self) -> Mapping[str, object]:
         """The same for programs; money in dollars."""
@@ -89,6 +80,7 @@ class Spending:
             "charged": self.charged / PICODOLLARS,
             "assumed": self.assumed / PICODOLLARS,
             "seconds": self.seconds,
+            "damaged": self.damaged,
         }
 
     def __str__(self) -> str:
@@ -98,6 +90,8 @@ class Spending:
             told += (
                 f" by the servers' counts, and at most ${self.assumed / PICODOLLARS:.4f} for requests of which no count came"
             )
+        if self.damaged:
+            told += f"; {self.damaged} answers were damaged on the disk and are asked again"
         return told
 
 
@@ -112,6 +106,21 @@ def spending_in(folder: Path) -> Spending | None:
     account = Account(folder / ACCOUNT, read_only=True)
     try:
         return account.spending
+    finally:
+        account.close()
+
+
+def damage_in_account(folder: Path) -> list[str]:
+    """A sentence for each thing in a run directory's account that is not as it was written; none where there is no account.
+
+    Raises:
+        LedgerError: the file cannot be read.
+    """
+    if not (folder / ACCOUNT).is_file():
+        return []
+    account = Account(folder / ACCOUNT, read_only=True)
+    try:
+        return [f"{ACCOUNT}: {one}" for one in account.damage()]
     finally:
         account.close()
 
@@ -151,21 +160,22 @@ class Account:
     def _database(self) -> sqlite3.Connection:
         if self._opened is None:
             with self._told():
-                if self._read_only and self.path is not None:
-                    address = f"{self.path.absolute().as_uri()}?mode=ro"
-                    self._opened = sqlite3.connect(
-                        address, uri=True, check_same_thread=False, isolation_level=None, timeout=30.0
-                    )
-                    return self._opened
-                if self.path is not None:
-                    self.path.parent.mkdir(parents=True, exist_ok=True)
-                opened = sqlite3.connect(self.path or ":memory:", check_same_thread=False, isolation_level=None, timeout=30.0)
-                opened.executescript(f"PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; BEGIN; {_SCHEMA} COMMIT;")
-                opened.execute(
-                    "UPDATE attempts SET outcome = 'unknown', kind = 'transport', reason = 'stopped before its end' WHERE outcome = 'open'"
-                )
+                opened = open_file(self.path, read_only=self._read_only)
+                if not self._read_only:
+                    self._end_open_attempts(opened)
             self._opened = opened
         return self._opened
+
+    def _end_open_attempts(self, opened: sqlite3.Connection) -> None:
+        """Attempts that were under way when their process stopped count in full, as nobody can say what became of them."""
+        opened.execute("BEGIN IMMEDIATE")
+        for (attempt,) in opened.execute("SELECT id FROM attempts WHERE outcome = 'open'").fetchall():
+            opened.execute(
+                "UPDATE attempts SET outcome = 'unknown', kind = 'transport', reason = 'stopped before its end' WHERE id = ?",
+                (attempt,),
+            )
+            seal(opened, "attempts", attempt)
+        opened.execute("COMMIT")
 
     def answers(self, keys: Iterable[str]) -> Iterator[tuple[str, Answer]]:
         """(key, answer) of those requests that are answered on file; failed ones may be asked again."""
@@ -185,10 +195,14 @@ class Account:
             ).rowcount
             if not changed:
                 return None
-            return database.execute(
+            attempt = database.execute(
                 "INSERT INTO attempts (key, endpoint, reserved, cost, outcome, at) VALUES (?, ?, ?, ?, 'open', ?)",
                 (key, endpoint, amount, amount, time.time()),
             ).lastrowid
+            assert attempt is not None
+            seal(database, "attempts", attempt)
+            seal(database, "totals", 1)
+            return attempt
 
     def settle(
         self, attempt: int, outcome: Outcome, cost: int, *, tokens: tuple[int, int] = (0, 0), kind: str = "", reason: str = ""
@@ -204,19 +218,25 @@ class Account:
                 "UPDATE attempts SET outcome = ?, cost = ?, kind = ?, reason = ?, input = ?, output = ? WHERE id = ?",
                 (outcome, cost, kind, reason, *tokens, attempt),
             )
+            seal(database, "attempts", attempt)
+            seal(database, "totals", 1)
 
     def keep(self, key: str, endpoint: str, answer: Answer) -> None:
         """Write down what a request came to."""
         with self._told():
-            self._begun().execute(
-                "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)",
+            database = self._begun()
+            database.execute(
+                "INSERT OR REPLACE INTO answers (key, endpoint, text, finish, input, output, at) VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (key, endpoint, answer.text, answer.finish, answer.input_tokens, answer.output_tokens, time.time()),
             )
+            seal(database, "answers", key)
 
     def took(self, seconds: float) -> None:
         """Add to the time in which requests were under way."""
         with self._told():
-            self._begun().execute("UPDATE totals SET seconds = seconds + ?", (seconds,))
+            database = self._begun()
+            database.execute("UPDATE totals SET seconds = seconds + ?", (seconds,))
+            seal(database, "totals", 1)
 
     def commit(self) -> None:
         """Bring what was written since the last time to the disk, together."""
@@ -257,7 +277,17 @@ class Account:
                 charged=charged or 0,
                 assumed=assumed or 0,
                 seconds=self.seconds,
+                damaged=self._damaged(),
             )
+
+    def _damaged(self) -> int:
+        columns = {name for _, name, *_ in self._database.execute("PRAGMA table_info(totals)")}
+        return int(self._database.execute("SELECT damaged FROM totals").fetchone()[0]) if "damaged" in columns else 0
+
+    def damage(self) -> list[str]:
+        """A sentence for each thing in the file that is not as it was written."""
+        with self._told():
+            return damage(self._database)
 
     def close(self) -> None:
         """Commit and close the file; it opens again when it is next used."""
@@ -275,7 +305,7 @@ class Account:
     def _told(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
+        except FAULTS as error:
             raise LedgerError(
                 f"the account of served models in {self.path or 'memory'} cannot be read or written: {error}; free disk space, or move "
                 "the file away (what it says was paid for is then asked again)"

@@ -81,13 +81,14 @@ class TreeDecoder:
     def admit(self, contexts: Sequence[tuple[int, ...]], owner_R: torch.Tensor) -> torch.Tensor:
         """As `Decoder.admit`; `owner_R` is in ascending order."""
         found = []
+        longest = max(map(len, contexts)) - len(self.root)
         for part in _chunks([len(ids) - len(self.root) for ids in contexts], self.prefill_tokens):
             here = (owner_R >= part.start) & (owner_R < part.stop)
             owners = owner_R[here] - part.start
             rests = [ids[len(self.root) :] for ids in contexts[part]]
             first = 0 if self.memory.root_length else len(self.root)  # tokens of the root that this pass has to read
             logits_PV = self._read(rests, first)
-            self.memory.join(first, list(map(len, rests)), owners)
+            self.memory.join(first, list(map(len, rests)), owners, more=len(contexts) - part.start, longest=longest)
             lengths_P = torch.tensor([len(ids) for ids in contexts[part]], device=self.device)
             self.positions_R = torch.cat([self.positions_R, lengths_P[owners]])
             found.append(logits_PV[owners])

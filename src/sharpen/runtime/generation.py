@@ -30,6 +30,7 @@ class _Row:
 
     Attributes:
         context: ids of the prompt and of the partial completion, if any.
+        owner: number of that context among the different ones.
         tokens: ids drawn so far.
         forced: tokens that it gets whatever they are, or None.
     """
@@ -37,6 +38,7 @@ class _Row:
     place: int
     request: Request
     context: tuple[int, ...]
+    owner: int
     uniforms: torch.Tensor
     tokens: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
@@ -53,6 +55,7 @@ def stream(
     checkpoint: str,
     device: torch.device,
     max_rows: int,
+    max_prompt_tokens: int | None = None,
     lengths: Sequence[int] | None = None,
 ) -> Iterator[tuple[int, Completion]]:
     """The place of a request and its completion, for one after another as they end.
@@ -66,6 +69,8 @@ def stream(
         checkpoint: id that the completions carry.
         device: where the decoder's rows are.
         max_rows: rows in flight at most.
+        max_prompt_tokens: of their different contexts at most, each as long as the longest, without what all begin with; None for
+            no limit.
         lengths: tokens that each completion gets exactly, for measurements: stop tokens do not end it; None for natural ends.
 
     Raises:
@@ -80,9 +85,12 @@ def stream(
         for row, length in zip(rows, lengths, strict=True):
             row.forced = length
     waiting = _neighbours(rows)
-    batch = _Batch(decoder(common_beginning([row.context for row in waiting])), renderer, sampling, device)
+    root = common_beginning([row.context for row in waiting])
+    longest = max(len(row.context) for row in waiting) - len(root)
+    max_contexts = len(waiting) if max_prompt_tokens is None else max(1, max_prompt_tokens // max(1, longest))
+    batch = _Batch(decoder(root), renderer, sampling, device)
     while waiting or batch.rows:
-        taken = _next(waiting, max_rows - len(batch.rows), max_rows)
+        taken = _next(waiting, batch.rows, max_rows, max_contexts)
         if taken:
             waiting = waiting[len(taken) :]
             batch.admit(taken)
@@ -94,21 +102,25 @@ def stream(
 
 def _neighbours(rows: list[_Row]) -> list[_Row]:
     """Rows of one context next to each other, in the order of their first."""
-    by_context: dict[tuple[int, ...], list[_Row]] = {}
-    for row in rows:
-        by_context.setdefault(row.context, []).append(row)
-    return [row for same in by_context.values() for row in same]
+    return sorted(rows, key=lambda row: row.owner)
 
 
-def _next(waiting: list[_Row], free: int, max_rows: int) -> list[_Row]:
+def _next(waiting: list[_Row], flying: list[_Row], max_rows: int, max_contexts: int) -> list[_Row]:
     """The rows to admit now: none until a quarter of the places is free, and no part of a context that fits a little later."""
+    free = max_rows - len(flying)
     if not waiting or free < max(1, max_rows // 4):
         return []
     taken = waiting[:free]
-    if len(taken) == len(waiting) or taken[-1].context != waiting[free].context:
+    room = max_contexts - len({row.owner for row in flying})
+    if len({row.owner for row in taken}) > room:
+        if flying and room < max(1, max_contexts // 4):
+            return []
+        first = list(dict.fromkeys(row.owner for row in taken))[:room]
+        taken = [row for row in taken if row.owner in first]
+    if len(taken) == len(waiting) or taken[-1].owner != waiting[len(taken)].owner:
         return taken
-    whole = [row for row in taken if row.context != taken[-1].context]
-    return whole if whole or free < max_rows else taken
+    whole = [row for row in taken if row.owner != taken[-1].owner]
+    return whole if whole or flying else taken
 
 
 class _Batch:
@@ -123,9 +135,10 @@ class _Batch:
 
     def admit(self, rows: list[_Row]) -> None:
         """Read the rows' prompts, each distinct one once, draw their first tokens, and add them to the batch."""
-        places: dict[tuple[int, ...], int] = {}
-        owners = [places.setdefault(row.context, len(places)) for row in rows]
-        logits_RV = self.decoder.admit(list(places), torch.tensor(owners, device=self.device))
+        contexts = {row.owner: row.context for row in rows}
+        places = {owner: place for place, owner in enumerate(contexts)}
+        owners = torch.tensor([places[row.owner] for row in rows], device=self.device)
+        logits_RV = self.decoder.admit(list(contexts.values()), owners)
         self.last_R = torch.cat([self.last_R, self._draw(logits_RV, rows)])
         self.rows += rows
 
@@ -183,6 +196,7 @@ class _Batch:
 def _rows(requests: Sequence[Request], renderer: Renderer, sampling: Sampling) -> list[_Row]:
     """A row per request, each distinct prompt rendered once, and everything checked before the first token."""
     prompt_ids: dict[str, list[int]] = {}
+    owners: dict[tuple[int, ...], int] = {}
     rows = []
     for place, request in enumerate(requests):
         prompt, partial = request.prompt, request.partial
@@ -193,7 +207,8 @@ def _rows(requests: Sequence[Request], renderer: Renderer, sampling: Sampling) -
         context = (*prompt_ids[prompt.id], *(partial.token_ids if partial else ()))
         renderer.check_length(prompt, len(context), sampling.max_new_tokens)
         numbers = torch.from_numpy(uniforms(request, sampling.max_new_tokens))
-        rows.append(_Row(place=place, request=request, context=context, uniforms=numbers))
+        owner = owners.setdefault(context, len(owners))
+        rows.append(_Row(place=place, request=request, context=context, owner=owner, uniforms=numbers))
     return rows
 
 

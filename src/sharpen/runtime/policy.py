@@ -71,6 +71,7 @@ class TorchPolicy:
                 checkpoint=self.weights.id,
                 device=runtime.device,
                 max_rows=runtime.rows_at_once(resident.module, sampling.max_new_tokens),
+                max_prompt_tokens=runtime.prompt_tokens_at_once(resident.module),
                 lengths=lengths,
             )
 

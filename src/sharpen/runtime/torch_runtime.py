@@ -24,6 +24,7 @@ from sharpen.runtime import adapters, weights
 from sharpen.runtime.budget import Budget
 from sharpen.runtime.decoding import Decoder, ModuleStep, PaddedDecoder, Step, TreeDecoder, check_decoding
 from sharpen.runtime.forward import ForwardPass, encode_rows, packs_exactly
+from sharpen.runtime.freed_memory import give_back_freed_memory, keep_freed_memory
 from sharpen.runtime.fused_step import fastest_step
 from sharpen.runtime.independence import rows_are_independent
 from sharpen.runtime.policy import TorchPolicy
@@ -36,6 +37,7 @@ from sharpen.types import Checkpoint, Completion, Prompt
 __all__ = ["TorchPolicy", "TorchRuntime"]
 
 _TAIL_BYTES = 2**32
+_PROMPT_BYTES = 2**31
 
 
 @dataclass(kw_only=True)
@@ -83,7 +85,7 @@ class TorchRuntime:
         self.device = torch.device(weights.best_device() if device == "auto" else device)
         self.dtype = weights.best_dtype(self.device) if dtype == "auto" else dtype
         if self.device.type == "cpu":
-            weights.keep_freed_memory()
+            keep_freed_memory()
         self.max_resident = max_resident
         self._base = Checkpoint(id=base, uri=str(folder))
         self.renderer: Renderer = weights.load_renderer(folder, remote_code=remote_code)
@@ -186,7 +188,9 @@ class TorchRuntime:
         return uri
 
     def resident(self, checkpoint: Checkpoint) -> _Resident:
-        """The weights in memory, read from disk where needed."""
+        """The weights in memory, read from disk where needed: where every call of sampling, scoring and training begins."""
+        if self.device.type == "cpu":
+            give_back_freed_memory()
         if checkpoint.id in self._residents:
             self._residents.move_to_end(checkpoint.id)
             return self._residents[checkpoint.id]
@@ -337,8 +341,14 @@ class TorchRuntime:
         """Rows in flight: `max_rows`; fewer on a CPU where what they may draw would take more than 4 GiB of key/value memory."""
         if self.device.type != "cpu":
             return self.max_rows
-        column = tail_bytes(module.config.get_text_config(), 8 if self.dtype == "bfloat16" else 4)
-        return max(1, min(self.max_rows, _TAIL_BYTES // (column * with_room(max_new_tokens))))
+        return max(1, min(self.max_rows, _TAIL_BYTES // (self._column_bytes(module) * with_room(max_new_tokens))))
+
+    def prompt_tokens_at_once(self, module: Any) -> int | None:  # Any: as above
+        """Tokens of prompts in key/value memory at most, where not all prompts have them; on a CPU they take 2 GiB, else no limit."""
+        return _PROMPT_BYTES // self._column_bytes(module) if self.device.type == "cpu" else None
+
+    def _column_bytes(self, module: Any) -> int:  # Any: as above
+        return tail_bytes(module.config.get_text_config(), 8 if self.dtype == "bfloat16" else 4)
 
     def decoder(self, resident: _Resident) -> Callable[[tuple[int, ...]], Decoder]:
         """What makes decoders of these weights; tested once on the model.

@@ -110,18 +110,29 @@ class TreeMemory(Cache):  # type: ignore[misc]  # transformers has no types
         """Keys and values [S, L, D] of what all prompts begin with, once they are read; else nothing."""
         return self.row_layers[layer_index].root if self.root_length else ()
 
-    def join(self, root: int, lengths: list[int], owner_R: torch.Tensor) -> None:
-        """Take in prompts that a pass has just read (the root's tokens first, if any, then each one's rest), and their rows."""
-        self.owner_R = torch.cat([self.owner_R, owner_R + len(self.lengths_P)])
+    def join(self, root: int, lengths: list[int], owner_R: torch.Tensor, *, more: int, longest: int) -> None:
+        """Take in prompts that a pass has just read (the root's tokens first, if any, then each one's rest), and their rows.
+
+        Args:
+            root: tokens of the root that the pass read.
+            lengths: of each prompt's rest.
+            owner_R: which of these prompts each row goes on from.
+            more: prompts, these among them, that join before the next step; there is room for all of them from the first on.
+            longest: of all their rests.
+        """
+        filled = len(self.lengths_P)
+        self.owner_R = torch.cat([self.owner_R, owner_R + filled])
         self.starts_R = torch.cat([self.starts_R, torch.full_like(owner_R, self.width)])
         self.lengths_P = torch.cat([self.lengths_P, torch.tensor(lengths, device=self.device)])
         for layer in self.row_layers:
             joined, tails = [], []
             for number, seen in enumerate(layer.seen):
-                new = torch.nn.utils.rnn.pad_sequence(
-                    [part.transpose(0, 1) for part in seen[:, root:].split(lengths, 1)], batch_first=True
-                )
-                joined.append(_stacked([*layer.prompts[number : number + 1], new.permute(2, 0, 1, 3)]))
+                prompts = layer.prompts[number] if layer.prompts else seen.new_empty((len(seen), 0, 0, seen.shape[2]))
+                if prompts.shape[1] == filled:
+                    prompts = _widened(prompts, filled + more, longest)
+                for place, rest in enumerate(seen[:, root:].split(lengths, 1), start=filled):
+                    prompts[:, place, : rest.shape[1]] = rest
+                joined.append(prompts)
                 fresh = seen.new_empty((len(seen), len(owner_R), self.room, seen.shape[2]))
                 fresh[:, :, : self.width] = 0  # hidden, but a sum over it has to be a number
                 tails.append(torch.cat([*layer.tails[number : number + 1], fresh], 1))
@@ -235,10 +246,12 @@ def _roomy(tails: torch.Tensor, room: int) -> torch.Tensor:
     return more
 
 
-def _stacked(parts: list[torch.Tensor]) -> torch.Tensor:
-    """Parts [S, *, W, D] of several widths as one, padded on the right."""
-    width = max(part.shape[2] for part in parts)
-    return torch.cat([torch.nn.functional.pad(part, (0, 0, 0, width - part.shape[2])) for part in parts], 1)
+def _widened(prompts: torch.Tensor, count: int, longest: int) -> torch.Tensor:
+    """The same prompts [S, P, W, D] among `count`, padded on the right with zeros."""
+    before, width = prompts.shape[1:3]
+    found = prompts.new_zeros((len(prompts), count, max(width, longest), prompts.shape[3]))
+    found[:, :before, :width] = prompts
+    return found
 
 
 def _places(owner_R: torch.Tensor, num_prompts: int) -> _Places | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import hashlib
 import json
 import math
@@ -32,7 +31,6 @@ __all__ = [
     "export_module",
     "file_digest",
     "head_is_plain",
-    "keep_freed_memory",
     "load_module",
     "load_renderer",
     "new_module",
@@ -42,7 +40,6 @@ __all__ = [
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", "vocab.json",
                     "merges.txt", "tokenizer.model", "added_tokens.json", "generation_config.json")  # fmt: skip
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # malloc.h
 _NO_LIMIT = 10**8  # tokens; tokenizers that know no limit say 1e30
 
 
@@ -72,18 +69,6 @@ def best_dtype(device: torch.device) -> Literal["float32", "bfloat16"]:
             left @ right
             seconds[dtype] = min(seconds[dtype], time.perf_counter() - start)
     return "bfloat16" if seconds[torch.bfloat16] < 0.8 * seconds[torch.float32] else "float32"
-
-
-def keep_freed_memory() -> None:
-    """Have glibc hand freed blocks to the next tensors: it would give large ones back, and the system clear them every time.
-
-    That halves the time of a training step on a CPU (LOG.md). The process then keeps its peak memory to its end.
-    """
-    with contextlib.suppress(OSError, AttributeError):  # another libc
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-        mallopt(_M_MMAP_MAX, 0)
-        mallopt(_M_TRIM_THRESHOLD, -1)
-        mallopt(_M_TOP_PAD, 2**26)
 
 
 def load_renderer(folder: Path, *, remote_code: bool = False) -> Renderer:
