@@ -20,6 +20,7 @@ from sharpen.models import ResolvedModel
 from sharpen.parts import Recipe
 from sharpen.protocols import Runtime
 from sharpen.run import Run
+from sharpen.runtime.freed_memory import MOST_KEPT
 from sharpen.runtime.torch_runtime import TorchRuntime
 from sharpen.tasks import Task
 
@@ -129,8 +130,8 @@ def check_cap(account: Account, runtimes: Iterable[Runtime]) -> None:
         raise ValueError("max_cost is given, and no model here is served: leave it out, or use --budget-tokens")
 
 
-def needs_for(recipe: Recipe, model: ResolvedModel | ServedModel, runtime: Runtime) -> Needs:
-    """The memory and disk that a run needs."""
+def needs_for(recipe: Recipe, model: ResolvedModel | ServedModel, runtime: Runtime, max_new_tokens: int) -> Needs:
+    """The memory and disk that a run with answers of so many tokens needs."""
     if not isinstance(runtime, TorchRuntime) or not isinstance(model, ResolvedModel):
         return needs_of_frozen(runtime.num_parameters)
     return needs_of(
@@ -138,6 +139,8 @@ def needs_for(recipe: Recipe, model: ResolvedModel | ServedModel, runtime: Runti
         shape_of(model.folder, runtime.num_parameters, remote_code=model.remote_code),
         pass_tokens=runtime.pass_tokens,
         half=runtime.dtype == "bfloat16",
+        sampling=runtime.sampling_bytes(max_new_tokens),
+        kept=MOST_KEPT if runtime.device.type == "cpu" else 0,
     )
 
 

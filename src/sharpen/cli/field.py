@@ -78,7 +78,7 @@ def prepared(question: Question, *, budget: Budget, controls: bool) -> Field:
     notes += [f"role {role}: {settings.roles[role]}; what it reads and writes is in no budget" for role in guests]
     arms = Arms(
         task=task,
-        runtime=partial(_runtime, settings, held[0], account),
+        runtime=partial(_runtime, settings, held[0], account, task.max_new_tokens),
         budget=budget,
         gate=paired_gate(level=settings.level),
         out=question.folder,
@@ -99,11 +99,13 @@ def _check_asked(roles: Mapping[str, object], contenders: Sequence[Contender]) -
             raise ValueError(f"no method here asks the role {role!r}; they ask {', '.join(sorted(asked))}")
 
 
-def _runtime(settings: Settings, model: ResolvedModel | ServedModel, account: Account, recipe: Recipe | None) -> Runtime:
+def _runtime(
+    settings: Settings, model: ResolvedModel | ServedModel, account: Account, max_new_tokens: int, recipe: Recipe | None
+) -> Runtime:
     """A runtime for that recipe, which works activations out again where the plan of memory says so."""
     runtime = make_runtime(settings, model, account)
     if recipe is not None and isinstance(runtime, TorchRuntime):
-        runtime.recompute = recomputes(needs_for(recipe, model, runtime), free_memory(runtime.device.type))
+        runtime.recompute = recomputes(needs_for(recipe, model, runtime, max_new_tokens), free_memory(runtime.device.type))
     return runtime
 
 
@@ -125,7 +127,7 @@ def _check_room(contenders: Sequence[Contender], arms: Arms, model: ResolvedMode
     memory, disk = free_memory(str(runtime.identity.get("device", "cpu"))), free_disk(arms.out)
     for contender in contenders:
         for setting in contender.settings:
-            needs = needs_for(setting.recipe, model, runtime)
+            needs = needs_for(setting.recipe, model, runtime, arms.task.max_new_tokens)
             warning = check_capacity(needs, memory=memory, disk=disk, out=arms.out)
             if warning:
                 _aside(f"{contender.name}: {warning}")

@@ -78,7 +78,7 @@ class _Room:
 
 def _room(built: Built) -> _Room:
     runtime, folder = built.runtime, built.settings.folder
-    needs = needs_for(built.recipe, built.model, built.runtime)
+    needs = needs_for(built.recipe, built.model, built.runtime, built.task.max_new_tokens)
     memory, disk = free_memory(str(runtime.identity.get("device", "cpu"))), free_disk(folder)
     try:
         warning = check_capacity(needs, memory=memory, disk=disk, out=folder)
@@ -114,8 +114,11 @@ def _rows(built: Built, found: Plan, room: _Room) -> Iterator[tuple[str, str]]:
     )
     free = size(room.memory) if room.memory is not None else "an unknown amount"
     again = recomputes(room.needs, room.memory)
-    most = room.needs.certain_memory + (room.needs.recomputed if again else room.needs.activations)
-    yield "memory", f"{size(room.needs.certain_memory)}, up to {size(most)} in training; {free} is free"
+    needs, training = room.needs.certain_memory, room.needs.recomputed if again else room.needs.activations
+    most = f"up to {size(needs + training)} in training, {size(needs + room.needs.sampling)} in sampling"
+    yield "memory", f"{size(needs)}, {most}; {free} is free"
+    if room.needs.kept:
+        yield "freed memory", f"up to {size(room.needs.kept)} more is kept for the next step"
     if again:
         yield "activations", f"worked out again in the backward pass, as {size(room.needs.activations)} of them do not fit"
     yield "disk", f"{size(room.needs.total_disk)}; {size(room.disk)} is free"
@@ -178,6 +181,8 @@ def _as_json(built: Built, found: Plan, room: _Room, advice: Sequence[str]) -> M
             "needed": dict(room.needs.memory),
             "activations": room.needs.activations,
             "recomputed": room.needs.recomputed if recomputes(room.needs, room.memory) else None,
+            "sampling": room.needs.sampling,
+            "kept": room.needs.kept,
             "free": room.memory,
         },
         "disk": {"needed": dict(room.needs.disk), "free": room.disk},

@@ -108,7 +108,7 @@ def check_room(built: Built) -> str | None:
     folder, runtime = built.settings.folder, built.runtime
     if _finished(built):
         return None
-    needs = needs_for(built.recipe, built.model, built.runtime)
+    needs = needs_for(built.recipe, built.model, built.runtime, built.task.max_new_tokens)
     held = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else 0
     free = free_disk(folder) + held
     memory = free_memory(str(runtime.identity.get("device", "cpu")))

@@ -7,10 +7,12 @@ import ctypes
 from functools import cache
 from typing import Any
 
-__all__ = ["give_back_freed_memory", "keep_freed_memory"]
+__all__ = ["MOST_KEPT", "give_back_freed_memory", "keep_freed_memory"]
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # malloc.h
-_MOST = 2**31  # freed bytes that are kept
+
+MOST_KEPT = 2**32
+"""Freed bytes that are kept between two calls: more than a step of training frees, so that the steps of one need no new pages."""
 
 
 class _Counts(ctypes.Structure):
@@ -43,9 +45,9 @@ def keep_freed_memory() -> None:
 
 
 def give_back_freed_memory() -> None:
-    """Give the system what is kept, where that is more than 2 GiB: sampling and training use blocks of different sizes, and no call
+    """Give the system what is kept, where that is more than 4 GiB: sampling and training use blocks of different sizes, and no call
     can fill all the holes that the one before it left, so that the process would grow from one to the next.
     """
     library = _glibc()
-    if library is not None and library.mallinfo2().fordblks > _MOST:
+    if library is not None and library.mallinfo2().fordblks > MOST_KEPT:
         library.malloc_trim(0)

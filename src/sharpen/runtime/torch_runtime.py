@@ -347,6 +347,15 @@ class TorchRuntime:
         """Tokens of prompts in key/value memory at most, where not all prompts have them; on a CPU they take 2 GiB, else no limit."""
         return _PROMPT_BYTES // self._column_bytes(module) if self.device.type == "cpu" else None
 
+    def sampling_bytes(self, max_new_tokens: int) -> int:
+        """Key/value memory of sampling at most; 0 where it is the device's own."""
+        if self.device.type != "cpu":
+            return 0
+        config = weights.text_config(self.folder, remote_code=self.remote_code)
+        column = tail_bytes(config, 8 if self.dtype == "bfloat16" else 4)
+        prompts = min(_PROMPT_BYTES, self.max_rows * self.max_length * column)
+        return prompts + min(_TAIL_BYTES, self.max_rows * with_room(max_new_tokens) * column)
+
     def _column_bytes(self, module: Any) -> int:  # Any: as above
         return tail_bytes(module.config.get_text_config(), 8 if self.dtype == "bfloat16" else 4)
 

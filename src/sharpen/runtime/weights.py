@@ -36,6 +36,7 @@ __all__ = [
     "new_module",
     "quiet",
     "save_module",
+    "text_config",
 ]
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", "vocab.json",
@@ -69,6 +70,18 @@ def best_dtype(device: torch.device) -> Literal["float32", "bfloat16"]:
             left @ right
             seconds[dtype] = min(seconds[dtype], time.perf_counter() - start)
     return "bfloat16" if seconds[torch.bfloat16] < 0.8 * seconds[torch.float32] else "float32"
+
+
+def text_config(folder: Path, *, remote_code: bool = False) -> Any:  # Any: transformers has no types
+    """The configuration of the folder's language model; `remote_code` lets the folder's own Python code run.
+
+    Raises:
+        ModelError: it cannot be read.
+    """
+    try:
+        return AutoConfig.from_pretrained(folder, trust_remote_code=remote_code, local_files_only=True).get_text_config()
+    except _unreadable(remote_code) as error:
+        raise ModelError(f"cannot read a configuration from {folder}: {error}") from error
 
 
 def load_renderer(folder: Path, *, remote_code: bool = False) -> Renderer:
