@@ -27,6 +27,8 @@ from transformers import AutoModelForCausalLM
 
 from sharpen.errors import DataError, ModelError
 from sharpen.protocols import Request, Sampling
+from sharpen.runtime.generation import _Batch
+from sharpen.runtime.packing import common_beginning
 from sharpen.types import Prompt
 
 PROMPTS = words("ab", "hello world", "x", "Which of these?", "q" * 40)
@@ -271,6 +273,29 @@ def test_what_prompts_have_in_common_is_read_once_and_rows_that_come_later_see_i
     made = sample(rt, asked)
     if dtype == "float32" or rt.rows_are_independent(rt.resident(rt.base).module):
         assert largest_difference([one.logprobs for one in made], logprobs(rt, rows_of(asked, made))) < 1e-4
+
+
+@pytest.mark.parametrize("most", [1, 2, 4])
+def test_few_prompts_are_in_memory_at_once_where_they_are_long(rt, monkeypatch, most):
+    asked = requests([*PROMPTS, *words("one more", "and another")], 3)
+    whole = sample(rt, asked)
+    ids = [tuple(rt.renderer.prompt_ids(request.prompt)) for request in asked]
+    longest = max(map(len, ids)) - len(common_beginning(ids))
+    column = 2**31 // rt.prompt_tokens_at_once(rt.resident(rt.base).module)
+    monkeypatch.setattr("sharpen.runtime.torch_runtime._PROMPT_BYTES", most * longest * column)
+    found, admit = [], _Batch.admit
+
+    def watched(batch, rows):
+        admit(batch, rows)
+        found.append(len({row.owner for row in batch.rows}))
+
+    monkeypatch.setattr(_Batch, "admit", watched)
+    rt.max_rows = 64
+    made = sample(rt, asked)
+    assert tokens(made) == tokens(whole)
+    assert largest_difference([c.logprobs for c in made], [c.logprobs for c in whole]) < 1e-4
+    assert max(found) == most
+    assert len(found) > 1
 
 
 def test_fewer_rows_run_at_once_where_answers_may_be_long(rt):
