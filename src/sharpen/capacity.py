@@ -52,7 +52,7 @@ class Needs:
         activations: what the largest pass of training may add on top.
         recomputed: the same where each layer's activations are worked out again in the backward pass.
         sampling: what keys and values of prompts and answers may add instead, while it samples.
-        kept: freed blocks that the process may hold beside.
+        freed: blocks in use no more that the process may hold beside.
         disk: checkpoints that are kept at one time.
     """
 
@@ -61,7 +61,7 @@ class Needs:
     recomputed: int
     disk: Mapping[str, int]
     sampling: int = 0
-    kept: int = 0
+    freed: int = 0
 
     @property
     def certain_memory(self) -> int:
@@ -102,7 +102,7 @@ def shape_of(folder: Path, num_parameters: int, *, remote_code: bool = False) ->
     )
 
 
-def needs_of(recipe: Recipe, shape: Shape, *, pass_tokens: int, half: bool, sampling: int = 0, kept: int = 0) -> Needs:
+def needs_of(recipe: Recipe, shape: Shape, *, pass_tokens: int, half: bool, sampling: int = 0, most_freed: int = 0) -> Needs:
     """What a recipe needs on a model of that shape.
 
     Weights, gradients and AdamW's two moments are float32: 16 bytes a weight (4 and a little with LoRA). For the backward pass a
@@ -114,7 +114,7 @@ def needs_of(recipe: Recipe, shape: Shape, *, pass_tokens: int, half: bool, samp
         pass_tokens: tokens of a training pass at most, where the recipe does not say.
         half: whether matrix products run in bfloat16, which keeps a copy of each checkpoint's weights.
         sampling: bytes of keys and values at most.
-        kept: bytes of freed blocks that are kept at most.
+        most_freed: bytes of freed blocks that are kept at most.
     """
     weights = 4 * shape.num_parameters
     trainings = [step.training for step in (*recipe.setup, *recipe.steps) if step.objective is not None]
@@ -135,8 +135,8 @@ def needs_of(recipe: Recipe, shape: Shape, *, pass_tokens: int, half: bool, samp
         carried = any(step.optimizer == "carried" for step in recipe.steps)
         disk["four checkpoints"] = 4 * weights * (3 if carried else 1)  # incumbent, the one before, a resume point, a candidate
         disk["the exported model"] = weights
-    kept = min(kept, max(activations, sampling))
-    return Needs(memory=memory, activations=activations, recomputed=recomputed, disk=disk, sampling=sampling, kept=kept)
+    freed = min(most_freed, max(activations, sampling))  # no more was ever in use
+    return Needs(memory=memory, activations=activations, recomputed=recomputed, disk=disk, sampling=sampling, freed=freed)
 
 
 def needs_of_frozen(num_parameters: int) -> Needs:
@@ -157,7 +157,7 @@ def told(needs: Needs, memory: int | None) -> str:
     activations = needs.activations if kept else needs.recomputed
     of_training = activations >= needs.sampling
     most = {"activations" if of_training else "keys and values in sampling": max(activations, needs.sampling)}
-    parts = {**needs.memory, **most, "freed blocks that are kept": needs.kept}
+    parts = {**needs.memory, **most, "freed blocks that are kept": needs.freed}
     free = _size(memory) if memory is not None else "an unknown amount"
     sentence = f"memory: up to {_size(sum(parts.values()))} ({_listed(parts)}); {free} is free"
     if kept:

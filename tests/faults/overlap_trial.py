@@ -122,9 +122,10 @@ def main() -> None:
         texts, of_texts = [*held, *others], np.concatenate([of_held, of_others])
         for said, reworded in REWORDED:
             if (place := next((at for at, text in enumerate(texts) if said in text), None)) is not None:
-                rest = np.delete(of_texts, place, 0)
+                fellows_of_it = np.delete(of_held, place, 0) if place < len(held) else of_held
                 near_it = float(of_texts[place] @ embedded([reworded])[0])
-                pairs.append(_pair(texts[place], reworded, near_it, float((rest @ of_texts[place]).max())))
+                pairs.append(_pair(texts[place], reworded, near_it, float((fellows_of_it @ of_texts[place]).max())))
+    assert len(pairs) == len(REWORDED), "a prompt was not found"
     for rule, met in _RULES.items():
         shares = ", ".join(f"{name} {100 * share:.0f} %" for name, share in accused[rule].items())
         print(f"{rule}: {sum(map(met, pairs))} of {len(pairs)} in other words found; falsely met: {shares}")

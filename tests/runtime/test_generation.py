@@ -275,26 +275,29 @@ def test_what_prompts_have_in_common_is_read_once_and_rows_that_come_later_see_i
         assert largest_difference([one.logprobs for one in made], logprobs(rt, rows_of(asked, made))) < 1e-4
 
 
-@pytest.mark.parametrize("most", [1, 2, 4])
+@pytest.mark.parametrize("most", [1, 2])
 def test_few_prompts_are_in_memory_at_once_where_they_are_long(rt, monkeypatch, most):
     asked = requests([*PROMPTS, *words("one more", "and another")], 3)
     whole = sample(rt, asked)
     ids = [tuple(rt.renderer.prompt_ids(request.prompt)) for request in asked]
-    longest = max(map(len, ids)) - len(common_beginning(ids))
+    root = len(common_beginning(ids))
+    room = most * (max(map(len, ids)) - root)
     column = 2**31 // rt.prompt_tokens_at_once(rt.resident(rt.base).module)
-    monkeypatch.setattr("sharpen.runtime.torch_runtime._PROMPT_BYTES", most * longest * column)
+    monkeypatch.setattr("sharpen.runtime.torch_runtime._PROMPT_BYTES", room * column)
     found, admit = [], _Batch.admit
 
     def watched(batch, rows):
         admit(batch, rows)
-        found.append(len({row.owner for row in batch.rows}))
+        contexts = {row.context for row in batch.rows}
+        found.append((len(contexts), len(contexts) * (max(map(len, contexts)) - root)))
 
     monkeypatch.setattr(_Batch, "admit", watched)
     rt.max_rows = 64
     made = sample(rt, asked)
     assert tokens(made) == tokens(whole)
     assert largest_difference([c.logprobs for c in made], [c.logprobs for c in whole]) < 1e-4
-    assert max(found) == most
+    assert all(count == 1 or taken <= room for count, taken in found)
+    assert max(count for count, _ in found) > most, "short ones are more at a time"
     assert len(found) > 1
 
 

@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 
 from cli_runs import TINY, CliRun, command_for, sharpen
 from sharpen import Splits, exact, improve, load_model, load_task
+from sharpen.endpoint.account import ACCOUNT, Account, Answer
 from sharpen.ledger import Ledger
 from sharpen.methods import all_cards, method_names
 from sharpen.methods.rft import rft
@@ -134,6 +136,24 @@ def test_a_check_names_what_is_damaged_and_the_same_command_writes_the_model_aga
     assert sharpen(f"show {folder} --check").code == 0
     (left,) = folder.glob("model-*-damaged-1")
     assert (left / "model.safetensors").read_bytes() == b""
+
+
+def test_a_check_reads_what_served_models_cost(cli_run: CliRun, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(cli_run.folder, folder)
+    account = Account(folder / ACCOUNT)
+    account.keep("key", "judge", Answer(text="4", finish="given"))
+    account.close()
+    assert sharpen(f"show {folder} --check").code == 0
+    with sqlite3.connect(folder / ACCOUNT) as database:
+        database.execute("UPDATE answers SET text = '5'")
+    database.close()
+    told = sharpen(f"show {folder} --check")
+    assert told.code == 1
+    assert f"{ACCOUNT}: answers: 1 of its rows do not match their checksums" in told.out
+    assert "1 files are not as they were written" in told.out
+    assert "asks damaged answers again" in " ".join(told.out.split())
+    assert "makes again what the run still needs" not in told.out
 
 
 def test_a_run_of_another_user_s_process_is_running(cli_run: CliRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -350,20 +350,66 @@ def test_a_damaged_answer_is_taken_out_and_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "change", ["text = CAST(text AS BLOB)", "finish = CAST(finish AS BLOB)", "input = CAST(X'ff' AS TEXT)"]
+)
+def test_an_answer_of_another_type_is_damaged(tmp_path: Path, change: str) -> None:
+    account = _spent(tmp_path / ACCOUNT)
+    _change(tmp_path / ACCOUNT, f"UPDATE answers SET {change} WHERE key = 'a'")
+    assert list(dict(account.answers(["a", "b"]))) == ["b"]
+    assert account.spending.damaged == 1
+
+
+def test_a_damaged_index_of_answers_costs_no_answer_and_no_spending(tmp_path: Path) -> None:
+    path = tmp_path / ACCOUNT
+    account = _spent(path)
+    bits = path.read_bytes()
+    with sqlite3.connect(path) as database:
+        page, size = (
+            database.execute(statement).fetchone()[0]
+            for statement in (
+                "SELECT rootpage FROM sqlite_master WHERE name = 'sqlite_autoindex_answers_1'",
+                "PRAGMA page_size",
+            )
+        )
+    database.close()
+    index = bytearray(bits[(page - 1) * size : page * size])
+    index[index.rindex(b"b")] = ord("z")
+    path.write_bytes(bits[: (page - 1) * size] + index + bits[page * size :])
+    assert any("answers: SQLite says" in one for one in damage_in_account(tmp_path))
+    assert list(dict(account.answers(["a", "b"]))) == ["a", "b"]
+    assert (account.spending.damaged, account.spent) == (0, 80)
+    account.close()
+    assert damage_in_account(tmp_path) == []
+
+
+def test_a_file_that_is_no_database_is_damage_too(tmp_path: Path) -> None:
+    _spent(tmp_path / ACCOUNT)
+    (tmp_path / ACCOUNT).write_bytes(b"x" * 5000)
+    (sentence,) = damage_in_account(tmp_path)
+    assert "cannot be read or written" in sentence
+
+
+@pytest.mark.parametrize(
     ("statement", "told"),
     [
         ("UPDATE attempts SET cost = 4 WHERE key = 'a'", "attempts: 1 of its rows"),
         ("UPDATE attempts SET reason = 'x' WHERE key = 'a'", "attempts: 1 of its rows"),
         ("UPDATE totals SET spent = 8", "totals: 1 of its rows"),
         ("UPDATE totals SET seconds = 8", "totals: 1 of its rows"),
+        ("UPDATE attempts SET outcome = CAST(outcome AS BLOB) WHERE key = 'a'", "attempts: 1 of its rows"),
+        ("UPDATE attempts SET cost = CAST(CAST('~' AS BLOB) AS TEXT) WHERE key = 'a'", "attempts: 1 of its rows"),
         ("DELETE FROM attempts WHERE key = 'a'", "totals: 80 picodollars were spent, and the attempts cost 40"),
     ],
 )
 def test_nothing_is_spent_where_it_cannot_be_told_what_was(tmp_path: Path, statement: str, told: str) -> None:
     account = _spent(tmp_path / ACCOUNT)
     _change(tmp_path / ACCOUNT, statement)
-    with pytest.raises(LedgerError, match=f"{told}.*move the file away to begin at 0"):
+    with pytest.raises(LedgerError, match=f"{told}.*move the file away to begin at 0") as held:
         account.reserve("c", "e", 1)
+    with sqlite3.connect(tmp_path / ACCOUNT, timeout=0) as database:
+        database.execute("BEGIN IMMEDIATE")
+    database.close()
+    assert held.value, "an error that is held on to holds no lock"
 
 
 def test_an_account_of_another_version(tmp_path: Path) -> None:
@@ -386,6 +432,7 @@ def test_an_account_of_another_version(tmp_path: Path) -> None:
     with sqlite3.connect(path) as database:
         database.execute("PRAGMA user_version = 9")
     database.close()
+    assert damage_in_account(tmp_path)[0].endswith("its format is numbered 9, and what it holds is of format 2")
     with pytest.raises(LedgerError, match="by a newer sharpen .format 9, this one knows 2.; update sharpen"):
         Account(path).reserve("c", "e", 1)
 

@@ -140,7 +140,7 @@ def needs_for(recipe: Recipe, model: ResolvedModel | ServedModel, runtime: Runti
         pass_tokens=runtime.pass_tokens,
         half=runtime.dtype == "bfloat16",
         sampling=runtime.sampling_bytes(max_new_tokens),
-        kept=MOST_KEPT if runtime.device.type == "cpu" else 0,
+        most_freed=MOST_KEPT if runtime.device.type == "cpu" else 0,
     )
 
 

@@ -114,11 +114,11 @@ def _rows(built: Built, found: Plan, room: _Room) -> Iterator[tuple[str, str]]:
     )
     free = size(room.memory) if room.memory is not None else "an unknown amount"
     again = recomputes(room.needs, room.memory)
-    needs, training = room.needs.certain_memory, room.needs.recomputed if again else room.needs.activations
-    most = f"up to {size(needs + training)} in training, {size(needs + room.needs.sampling)} in sampling"
-    yield "memory", f"{size(needs)}, {most}; {free} is free"
-    if room.needs.kept:
-        yield "freed memory", f"up to {size(room.needs.kept)} more is kept for the next step"
+    certain, training = room.needs.certain_memory, room.needs.recomputed if again else room.needs.activations
+    most = f"up to {size(certain + training)} in training, {size(certain + room.needs.sampling)} in sampling"
+    yield "memory", f"{size(certain)}, {most}; {free} is free"
+    if room.needs.freed:
+        yield "freed memory", f"up to {size(room.needs.freed)} more is kept for the next step"
     if again:
         yield "activations", f"worked out again in the backward pass, as {size(room.needs.activations)} of them do not fit"
     yield "disk", f"{size(room.needs.total_disk)}; {size(room.disk)} is free"
@@ -182,7 +182,7 @@ def _as_json(built: Built, found: Plan, room: _Room, advice: Sequence[str]) -> M
             "activations": room.needs.activations,
             "recomputed": room.needs.recomputed if recomputes(room.needs, room.memory) else None,
             "sampling": room.needs.sampling,
-            "kept": room.needs.kept,
+            "freed": room.needs.freed,
             "free": room.memory,
         },
         "disk": {"needed": dict(room.needs.disk), "free": room.disk},

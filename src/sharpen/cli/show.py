@@ -71,20 +71,21 @@ def check(folder: Path, *, as_json: bool) -> None:
     """
     with Ledger(folder, read_only=True) as ledger:
         rows, found = len(ledger.standing), ledger.damage()
-    found += damage_in_account(folder)
     for model in sorted(folder.glob("model-*/")):
         found += damage_in(model) if "-damaged-" not in model.name else []
+    account = damage_in_account(folder)
     if as_json:
-        say_json({"rows": rows, "damage": found})
+        say_json({"rows": rows, "damage": [*found, *account]})
     else:
-        for sentence in found:
+        for sentence in (*found, *account):
             say(sentence)
-        say(
-            f"{count(rows)} rows stand, and the digest chain proves them; {count(len(found))} files are not as they were written"
-        )
+        number = len(found) + bool(account)
+        say(f"{count(rows)} rows stand, and the digest chain proves them; {count(number)} files are not as they were written")
         if found:
             say("the same `sharpen run` command makes again what the run still needs of them")
-    if found:
+        if account:
+            say("the same command asks damaged answers again; where it cannot tell what was spent, it says so and what to do")
+    if found or account:
         raise typer.Exit(WORLD)
 
 

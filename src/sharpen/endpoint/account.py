@@ -113,14 +113,15 @@ def spending_in(folder: Path) -> Spending | None:
 def damage_in_account(folder: Path) -> list[str]:
     """A sentence for each thing in a run directory's account that is not as it was written; none where there is no account.
 
-    Raises:
-        LedgerError: the file cannot be read.
+    A file that cannot be read at all is one such sentence.
     """
     if not (folder / ACCOUNT).is_file():
         return []
     account = Account(folder / ACCOUNT, read_only=True)
     try:
         return [f"{ACCOUNT}: {one}" for one in account.damage()]
+    except LedgerError as error:
+        return [str(error)]
     finally:
         account.close()
 
@@ -161,8 +162,12 @@ class Account:
         if self._opened is None:
             with self._told():
                 opened = open_file(self.path, read_only=self._read_only)
-                if not self._read_only:
-                    self._end_open_attempts(opened)
+                try:
+                    if not self._read_only:
+                        self._end_open_attempts(opened)
+                except BaseException:
+                    opened.close()
+                    raise
             self._opened = opened
         return self._opened
 
@@ -247,12 +252,14 @@ class Account:
     @property
     def spent(self) -> int:
         """Picodollars spent or reserved."""
-        return int(self._database.execute("SELECT spent FROM totals").fetchone()[0])
+        with self._told():
+            return int(self._database.execute("SELECT spent FROM totals").fetchone()[0])
 
     @property
     def seconds(self) -> float:
         """In which requests were under way."""
-        return float(self._database.execute("SELECT seconds FROM totals").fetchone()[0])
+        with self._told():
+            return float(self._database.execute("SELECT seconds FROM totals").fetchone()[0])
 
     @property
     def spending(self) -> Spending:

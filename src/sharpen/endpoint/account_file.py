@@ -48,9 +48,9 @@ _TABLES = {
 
 
 def _columns(table: str) -> str:
-    """What a checksum is of; texts as bytes, since damaged ones need not be texts."""
-    names = [column.split()[:2] for column in _TABLES[table]]
-    return ", ".join(f"CAST({name} AS BLOB)" if kind == "TEXT" else name for name, kind in names)
+    """What a checksum is of: each value's type, and the value in letters that are never damaged ones."""
+    names = [column.split()[0] for column in _TABLES[table]]
+    return ", ".join(f"typeof({name}), iif(typeof({name}) IN ('text', 'blob'), hex({name}), quote({name}))" for name in names)
 
 
 def _digest(*values: object) -> bytes:
@@ -74,21 +74,37 @@ def open_file(path: Path | None, *, read_only: bool = False) -> sqlite3.Connecti
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
     database = _connected(":memory:" if path is None else path.absolute().as_uri())
-    database.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;")
-    database.execute("BEGIN IMMEDIATE")
-    _made(database, path)
-    found = damage(database)
-    if any(not one.startswith("answers") for one in found):
-        raise LedgerError(
-            f"{path} is damaged: {found[0]}; what was spent cannot be told, so nothing more is: move the file away to begin at 0 (its "
-            "answers are then asked again)"
-        )
-    if found:
-        lost = database.execute(f"DELETE FROM answers WHERE seal IS NOT seal({_columns('answers')})").rowcount
-        database.execute("UPDATE totals SET damaged = damaged + ?", (lost,))
-        seal(database, "totals", 1)
-    database.execute("COMMIT")
+    try:
+        database.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;")
+        database.execute("BEGIN IMMEDIATE")
+        _made(database, path)
+        found = damage(database)
+        if any(not one.startswith("answers") for one in found):
+            raise LedgerError(
+                f"{path} is damaged: {found[0]}; what was spent cannot be told, so nothing more is: move the file away to begin at 0 "
+                "(its answers are then asked again)"
+            )
+        if found:
+            _take_out_damaged(database)
+        database.execute("COMMIT")
+    except BaseException:
+        database.close()  # an error may be held on to, and its lock with it
+        raise
     return database
+
+
+def _take_out_damaged(database: sqlite3.Connection) -> None:
+    """Keep the sound answers, in a table and an index of their own, and add up how many were not."""
+    columns = ", ".join(column.split()[0] for column in _TABLES["answers"])
+    number = database.execute("SELECT count(*) FROM answers NOT INDEXED").fetchone()[0]
+    database.execute(f"CREATE TABLE sound ({', '.join(_TABLES['answers'])}, seal BLOB)")
+    kept = database.execute(
+        f"INSERT OR IGNORE INTO sound SELECT {columns}, seal FROM answers NOT INDEXED WHERE seal IS seal({_columns('answers')})"
+    ).rowcount
+    database.execute("DROP TABLE answers")
+    database.execute("ALTER TABLE sound RENAME TO answers")
+    database.execute("UPDATE totals SET damaged = damaged + ?", (number - kept,))
+    seal(database, "totals", 1)
 
 
 def _connected(address: str) -> sqlite3.Connection:
@@ -98,13 +114,13 @@ def _connected(address: str) -> sqlite3.Connection:
 
 
 def _made(database: sqlite3.Connection, path: Path | None) -> None:
-    """Tables of this version in the file; an older one's get their checksums now."""
-    version = database.execute("PRAGMA user_version").fetchone()[0]
+    """Tables of this version in the file; those of the first, which had no checksums, get them now."""
+    version = _version(database)
     if version > _VERSION:
         raise LedgerError(
             f"{path} was written by a newer sharpen (format {version}, this one knows {_VERSION}); update sharpen"
         )
-    if version == _VERSION:
+    if version == _VERSION or _has_seals(database):
         return
     there = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     for table, columns in _TABLES.items():
@@ -120,6 +136,14 @@ def _made(database: sqlite3.Connection, path: Path | None) -> None:
     database.execute(f"PRAGMA user_version = {_VERSION}")
 
 
+def _version(database: sqlite3.Connection) -> int:
+    return int(database.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _has_seals(database: sqlite3.Connection) -> bool:
+    return any(name == "seal" for _, name, *_ in database.execute("PRAGMA table_info(totals)"))
+
+
 def seal(database: sqlite3.Connection, table: str, key: str | int) -> None:
     """Bring the checksum of a row that was just written up to it."""
     name = _TABLES[table][0].split()[0]
@@ -127,19 +151,24 @@ def seal(database: sqlite3.Connection, table: str, key: str | int) -> None:
 
 
 def damage(database: sqlite3.Connection) -> list[str]:
-    """A sentence for each thing that is not as it was written; `answers` begins the one about answers, which can be asked again.
+    """A sentence for each thing that is not as it was written; `answers` begins one about answers, which can be asked again.
 
     Raises:
         sqlite3.Error: SQLite cannot read it.
     """
-    if database.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
-        return []  # not this version's, and to be made so when it is opened to be written
     found = []
-    told = database.execute("PRAGMA integrity_check(1)").fetchone()[0]
-    if told != "ok":
-        found.append(f"SQLite says {told!r}")
+    version, sealed = _version(database), _has_seals(database)
+    if version != _VERSION and sealed:
+        found.append(f"its format is numbered {version}, and what it holds is of format {_VERSION}")
+    if not sealed:
+        return found  # the first version's, or nothing yet
     for table in _TABLES:
-        number = database.execute(f"SELECT count(*) FROM {table} WHERE seal IS NOT seal({_columns(table)})").fetchone()[0]
+        told = database.execute(f"PRAGMA integrity_check('{table}')").fetchone()[0]
+        if told != "ok":
+            found.append(f"{table}: SQLite says {told!r}")
+        number = database.execute(
+            f"SELECT count(*) FROM {table} NOT INDEXED WHERE seal IS NOT seal({_columns(table)})"
+        ).fetchone()[0]
         if number:
             found.append(f"{table}: {number} of its rows do not match their checksums")
     spent, of_attempts = database.execute("SELECT spent, (SELECT sum(cost) FROM attempts) FROM totals").fetchone() or (None, 0)

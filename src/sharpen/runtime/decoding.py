@@ -88,7 +88,7 @@ class TreeDecoder:
             rests = [ids[len(self.root) :] for ids in contexts[part]]
             first = 0 if self.memory.root_length else len(self.root)  # tokens of the root that this pass has to read
             logits_PV = self._read(rests, first)
-            self.memory.join(first, list(map(len, rests)), owners, more=len(contexts) - part.start, longest=longest)
+            self.memory.join(first, list(map(len, rests)), owners, num_joining=len(contexts) - part.start, longest=longest)
             lengths_P = torch.tensor([len(ids) for ids in contexts[part]], device=self.device)
             self.positions_R = torch.cat([self.positions_R, lengths_P[owners]])
             found.append(logits_PV[owners])

@@ -49,5 +49,12 @@ def give_back_freed_memory() -> None:
     can fill all the holes that the one before it left, so that the process would grow from one to the next.
     """
     library = _glibc()
-    if library is not None and library.mallinfo2().fordblks > MOST_KEPT:
+    if library is not None and _resident() - library.mallinfo2().uordblks > MOST_KEPT:
         library.malloc_trim(0)
+
+
+def _resident() -> int:
+    """Bytes of memory that this process has written to: holes that were given back are none of it, though glibc counts them as free."""
+    with contextlib.suppress(OSError), open("/proc/self/status", encoding="ascii") as lines:
+        return next((int(line.split()[1]) << 10 for line in lines if line.startswith("RssAnon:")), 0)
+    return 0

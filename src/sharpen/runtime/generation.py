@@ -69,8 +69,8 @@ def stream(
         checkpoint: id that the completions carry.
         device: where the decoder's rows are.
         max_rows: rows in flight at most.
-        max_prompt_tokens: of their different contexts at most, each as long as the longest, without what all begin with; None for
-            no limit.
+        max_prompt_tokens: of different contexts in flight at most, each counted as long as the longest of them, without what all
+            begin with; None for no limit. One context is always let in.
         lengths: tokens that each completion gets exactly, for measurements: stop tokens do not end it; None for natural ends.
 
     Raises:
@@ -86,11 +86,11 @@ def stream(
             row.forced = length
     waiting = _neighbours(rows)
     root = common_beginning([row.context for row in waiting])
-    longest = max(len(row.context) for row in waiting) - len(root)
-    max_contexts = len(waiting) if max_prompt_tokens is None else max(1, max_prompt_tokens // max(1, longest))
     batch = _Batch(decoder(root), renderer, sampling, device)
     while waiting or batch.rows:
-        taken = _next(waiting, batch.rows, max_rows, max_contexts)
+        taken = _next(waiting, batch.rows, max_rows)
+        if max_prompt_tokens is not None:
+            taken = _fitting(taken, batch.rows, max_prompt_tokens, len(root))
         if taken:
             waiting = waiting[len(taken) :]
             batch.admit(taken)
@@ -105,22 +105,29 @@ def _neighbours(rows: list[_Row]) -> list[_Row]:
     return sorted(rows, key=lambda row: row.owner)
 
 
-def _next(waiting: list[_Row], flying: list[_Row], max_rows: int, max_contexts: int) -> list[_Row]:
+def _next(waiting: list[_Row], flying: list[_Row], max_rows: int) -> list[_Row]:
     """The rows to admit now: none until a quarter of the places is free, and no part of a context that fits a little later."""
     free = max_rows - len(flying)
     if not waiting or free < max(1, max_rows // 4):
         return []
     taken = waiting[:free]
-    room = max_contexts - len({row.owner for row in flying})
-    if len({row.owner for row in taken}) > room:
-        if flying and room < max(1, max_contexts // 4):
-            return []
-        first = list(dict.fromkeys(row.owner for row in taken))[:room]
-        taken = [row for row in taken if row.owner in first]
-    if len(taken) == len(waiting) or taken[-1].owner != waiting[len(taken)].owner:
+    if len(taken) == len(waiting) or taken[-1].owner != waiting[free].owner:
         return taken
     whole = [row for row in taken if row.owner != taken[-1].owner]
     return whole if whole or flying else taken
+
+
+def _fitting(taken: list[_Row], flying: list[_Row], max_tokens: int, root: int) -> list[_Row]:
+    """Those of the rows, from the first on, whose contexts fit beside those in flight; none while few would, as each time costs a copy."""
+    met = {row.owner for row in flying}
+    longest = max((len(row.context) for row in flying), default=root) - root
+    num_flying = len(met)
+    for place, row in enumerate(taken):
+        met.add(row.owner)
+        longest = max(longest, len(row.context) - root)
+        if len(met) > 1 and len(met) * longest > max_tokens:
+            return [] if len(met) - 1 - num_flying < num_flying // 4 else taken[:place]
+    return taken
 
 
 class _Batch:

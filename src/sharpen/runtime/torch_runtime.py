@@ -341,23 +341,28 @@ class TorchRuntime:
         """Rows in flight: `max_rows`; fewer on a CPU where what they may draw would take more than 4 GiB of key/value memory."""
         if self.device.type != "cpu":
             return self.max_rows
-        return max(1, min(self.max_rows, _TAIL_BYTES // (self._column_bytes(module) * with_room(max_new_tokens))))
+        column = self._column_bytes(module.config.get_text_config())
+        return max(1, min(self.max_rows, _TAIL_BYTES // (column * with_room(max_new_tokens))))
 
     def prompt_tokens_at_once(self, module: Any) -> int | None:  # Any: as above
-        """Tokens of prompts in key/value memory at most, where not all prompts have them; on a CPU they take 2 GiB, else no limit."""
-        return _PROMPT_BYTES // self._column_bytes(module) if self.device.type == "cpu" else None
+        """Tokens of prompts in key/value memory at most, where not all prompts have them: on a CPU they take 2 GiB. None for no limit, as
+        for models whose attention is their own: each row has a copy of its prompt there.
+        """
+        if self.device.type != "cpu" or not self.forward_pass(module).packed:
+            return None
+        return _PROMPT_BYTES // self._column_bytes(module.config.get_text_config())
 
     def sampling_bytes(self, max_new_tokens: int) -> int:
-        """Key/value memory of sampling at most; 0 where it is the device's own."""
-        if self.device.type != "cpu":
-            return 0
+        """Key/value memory of sampling at most, on a CPU and where attention is not the model's own; 0 where nothing can be told."""
         config = weights.text_config(self.folder, remote_code=self.remote_code)
-        column = tail_bytes(config, 8 if self.dtype == "bfloat16" else 4)
+        if self.device.type != "cpu" or getattr(config, "num_attention_heads", None) is None:
+            return 0
+        column = self._column_bytes(config)
         prompts = min(_PROMPT_BYTES, self.max_rows * self.max_length * column)
         return prompts + min(_TAIL_BYTES, self.max_rows * with_room(max_new_tokens) * column)
 
-    def _column_bytes(self, module: Any) -> int:  # Any: as above
-        return tail_bytes(module.config.get_text_config(), 8 if self.dtype == "bfloat16" else 4)
+    def _column_bytes(self, config: Any) -> int:  # Any: as above
+        return tail_bytes(config, 8 if self.dtype == "bfloat16" else 4)
 
     def decoder(self, resident: _Resident) -> Callable[[tuple[int, ...]], Decoder]:
         """What makes decoders of these weights; tested once on the model.

@@ -110,14 +110,14 @@ class TreeMemory(Cache):  # type: ignore[misc]  # transformers has no types
         """Keys and values [S, L, D] of what all prompts begin with, once they are read; else nothing."""
         return self.row_layers[layer_index].root if self.root_length else ()
 
-    def join(self, root: int, lengths: list[int], owner_R: torch.Tensor, *, more: int, longest: int) -> None:
+    def join(self, root: int, lengths: list[int], owner_R: torch.Tensor, *, num_joining: int, longest: int) -> None:
         """Take in prompts that a pass has just read (the root's tokens first, if any, then each one's rest), and their rows.
 
         Args:
             root: tokens of the root that the pass read.
             lengths: of each prompt's rest.
             owner_R: which of these prompts each row goes on from.
-            more: prompts, these among them, that join before the next step; there is room for all of them from the first on.
+            num_joining: prompts, these among them, that join before the next step; there is room for all of them from the first on.
             longest: of all their rests.
         """
         filled = len(self.lengths_P)
@@ -129,7 +129,7 @@ class TreeMemory(Cache):  # type: ignore[misc]  # transformers has no types
             for number, seen in enumerate(layer.seen):
                 prompts = layer.prompts[number] if layer.prompts else seen.new_empty((len(seen), 0, 0, seen.shape[2]))
                 if prompts.shape[1] == filled:
-                    prompts = _widened(prompts, filled + more, longest)
+                    prompts = _widened(prompts, filled + num_joining, longest)
                 for place, rest in enumerate(seen[:, root:].split(lengths, 1), start=filled):
                     prompts[:, place, : rest.shape[1]] = rest
                 joined.append(prompts)
