@@ -382,6 +382,16 @@ def test_a_damaged_index_of_answers_costs_no_answer_and_no_spending(tmp_path: Pa
     assert damage_in_account(tmp_path) == []
 
 
+def test_a_file_without_its_tables_is_damaged(tmp_path: Path) -> None:
+    account = _spent(tmp_path / ACCOUNT)
+    with sqlite3.connect(tmp_path / ACCOUNT) as database:
+        database.execute("DROP TABLE totals")
+    database.close()
+    assert damage_in_account(tmp_path) == [f"{ACCOUNT}: totals: it has none of the tables that its format has"]
+    with pytest.raises(LedgerError, match="none of the tables"):
+        account.reserve("c", "e", 1)
+
+
 def test_a_file_that_is_no_database_is_damage_too(tmp_path: Path) -> None:
     _spent(tmp_path / ACCOUNT)
     (tmp_path / ACCOUNT).write_bytes(b"x" * 5000)

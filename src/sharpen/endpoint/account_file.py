@@ -160,8 +160,8 @@ def damage(database: sqlite3.Connection) -> list[str]:
     version, sealed = _version(database), _has_seals(database)
     if version != _VERSION and sealed:
         found.append(f"its format is numbered {version}, and what it holds is of format {_VERSION}")
-    if not sealed:
-        return found  # the first version's, or nothing yet
+    if not sealed:  # the first version's, or nothing yet
+        return ["totals: it has none of the tables that its format has"] if version == _VERSION else []
     for table in _TABLES:
         told = database.execute(f"PRAGMA integrity_check('{table}')").fetchone()[0]
         if told != "ok":
