@@ -157,9 +157,10 @@ def told(needs: Needs, memory: int | None) -> str:
     activations = needs.activations if kept else needs.recomputed
     of_training = activations >= needs.sampling
     most = {"activations" if of_training else "keys and values in sampling": max(activations, needs.sampling)}
-    parts = {**needs.memory, **most, "freed blocks that are kept": needs.freed}
+    parts = {**needs.memory, **most}
+    beside = f", and up to {_size(needs.freed)} of freed blocks beside" if needs.freed else ""
     free = _size(memory) if memory is not None else "an unknown amount"
-    sentence = f"memory: up to {_size(sum(parts.values()))} ({_listed(parts)}); {free} is free"
+    sentence = f"memory: up to {_size(sum(parts.values()))} ({_listed(parts)}){beside}; {free} is free"
     if kept:
         return sentence
     return (

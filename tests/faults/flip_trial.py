@@ -104,11 +104,14 @@ def paid_for(folder: Path) -> tuple[object, Mapping[str, Answer]] | None:
         account.close()
 
 
-def flip_all(folder: Path, number: int | None, seed: int = 0) -> tuple[Counter[tuple[str, str]], list[str]]:
+def flip_all(
+    folder: Path, number: int | None, seed: int = 0, all_bits_of: str | None = None
+) -> tuple[Counter[tuple[str, str]], list[str]]:
     """By kind of file and outcome how many changes there were, and what was neither detected nor harmless.
 
     Args:
         number: changes in all, spread over the files by their size; None for every byte, and 2,000 of each file above 64 KiB.
+        all_bits_of: name of a file whose bytes are changed eight times, by one bit each.
     """
     chance, known = random.Random(seed), readers(folder)
     left = {path for path in folder.rglob("*") if path.is_file()} - known.keys()
@@ -122,15 +125,16 @@ def flip_all(folder: Path, number: int | None, seed: int = 0) -> tuple[Counter[t
         kind = path.relative_to(folder).parts[0]
         named = "ledger.sqlite" if path.name in ("head", "lock") else path.name
         for place in sorted(chance.sample(range(size), min(share, size))):
-            mask = 1 << chance.randrange(8) if chance.random() < 0.5 else chance.randrange(1, 256)
-            try:
-                told = _flipped(path, place, mask, read)
-            except Exception as error:  # a reader that falls over has noticed nothing
-                complaints.append(f"{path}, byte {place}: {type(error).__name__}: {error}")
-                continue
-            if told is not None and named not in told and path.parent.name not in told:
-                complaints.append(f"{path}, byte {place}: told without its name: {told}")
-            counts[kind.split("-")[0], "harmless" if told is None else "detected"] += 1
+            drawn = 1 << chance.randrange(8) if chance.random() < 0.5 else chance.randrange(1, 256)
+            for mask in [1 << bit for bit in range(8)] if path.name == all_bits_of else [drawn]:
+                try:
+                    told = _flipped(path, place, mask, read)
+                except Exception as error:  # a reader that falls over has noticed nothing
+                    complaints.append(f"{path}, byte {place}, bits {mask:08b}: {type(error).__name__}: {error}")
+                    continue
+                if told is not None and named not in told and path.parent.name not in told:
+                    complaints.append(f"{path}, byte {place}: told without its name: {told}")
+                counts[kind.split("-")[0], "harmless" if told is None else "detected"] += 1
     return counts, complaints
 
 
@@ -152,16 +156,17 @@ def main(words: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("number", type=int, nargs="?")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--all-bits-of", metavar="NAME", help="a file of which each bit is changed, such as served.sqlite")
     asked = parser.parse_args(words)
     began = time.process_time()
     with tempfile.TemporaryDirectory(dir=fast_folder()) as place:
         folder = Path(place) / "run"
         sealed(folder)
-        counts, complaints = flip_all(folder, asked.number, asked.seed)
+        counts, complaints = flip_all(folder, asked.number, asked.seed, asked.all_bits_of)
     for kind in sorted({kind for kind, _ in counts}):
         print(f"{kind:14} {counts[kind, 'detected']:7} detected, {counts[kind, 'harmless']:5} harmless")
     print(
-        f"{sum(counts.values())} bytes changed, one at a time: {len(complaints)} complaints; {time.process_time() - began:.0f} s of processor"
+        f"{sum(counts.values())} changes, one at a time: {len(complaints)} complaints; {time.process_time() - began:.0f} s of processor"
     )
     for complaint in complaints[:10]:
         print(f"  {complaint}")

@@ -30,7 +30,7 @@ if freed_memory.MOST_KEPT < 2**28:
     kept = resident()
     freed_memory.MOST_KEPT = 2**28
     freed_memory.give_back_freed_memory()
-    assert resident() == kept, "the holes that were given back are counted again"
+    assert abs(resident() - kept) < 2**24, "the holes that were given back are counted again"
 print(round((given - before) / 2**24), float(sum(map(torch.sum, holds))) == 16 * 2**22)
 """
 

@@ -102,8 +102,8 @@ def test_activations_are_worked_out_again_only_where_they_do_not_fit() -> None:
 def test_sampling_and_freed_blocks_are_told_and_decide_nothing() -> None:
     found = needs_of(rft(exact()), SHAPE, pass_tokens=100, half=False, sampling=5 * MB, most_freed=2 * MB)
     assert told(found, 10**9) == (
-        "memory: up to 27 MB (weights 4 MB, a checkpoint to compare with 4 MB, gradients and optimiser state 12 MB, "
-        "keys and values in sampling 5 MB, freed blocks that are kept 2 MB); 1.0 GB is free"
+        "memory: up to 25 MB (weights 4 MB, a checkpoint to compare with 4 MB, gradients and optimiser state 12 MB, "
+        "keys and values in sampling 5 MB), and up to 2 MB of freed blocks beside; 1.0 GB is free"
     )
     plain = needs(rft(exact()))
     assert (found.certain_memory, found.likely_memory) == (plain.certain_memory, plain.likely_memory)

@@ -56,7 +56,7 @@ def test_a_run_improves_the_tiny_model_and_says_where_all_lies(cli_run: CliRun) 
     assert "It beats:" in out
     assert "<|user|>" in out
     assert "round 1: held-out" in out
-    plan = r"memory: up to \d+ MB \(weights 1 MB, .* activations \d+ MB\); .* is free"
+    plan = r"memory: up to [\d.]+ [MG]B \(weights 1 MB, .* (activations|keys and values in sampling) [\d.]+ [MG]B\), and up to [\d.]+ [MG]B of freed blocks beside; [\d.]+ [MG]B is free"
     assert re.search(plan, " ".join(out.split()))
     assert re.search(
         r"^time in the model: round 1 [\d.]+ s, round 2 [\d.]+ s, final figures [\d.]+ s, controls", out, re.MULTILINE
