@@ -1,11 +1,10 @@
 """Freed memory is kept for the next tensors, and given back above a limit; in a process of its own, since it is set for all of one."""
 
+import platform
 import subprocess
 import sys
 
 import pytest
-
-from sharpen.runtime import freed_memory
 
 SCRIPT = """
 import sys
@@ -35,7 +34,7 @@ print(round((given - before) / 2**24), float(sum(map(torch.sum, holds))) == 16 *
 """
 
 
-@pytest.mark.skipif(freed_memory._glibc() is None, reason="needs glibc 2.33")
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's")
 @pytest.mark.parametrize(("most", "blocks"), [(2**30, 32), (2**20, 16)])
 def test_what_is_freed_is_kept_up_to_a_limit(most: int, blocks: int) -> None:
     """32 blocks of 16 MiB, of which every second one is freed: holes between blocks in use."""

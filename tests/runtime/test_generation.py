@@ -310,3 +310,10 @@ def test_fewer_rows_run_at_once_where_answers_may_be_long(rt):
     long = 2**24
     assert rt.rows_at_once(module, long) == max(1, 2**32 // (column * (long + long // 2)))
     assert 1 <= rt.rows_at_once(module, 2**20) < 128
+
+
+def test_what_sampling_may_take_is_told_before_weights_are_read(rt):
+    column = 2**31 // rt.prompt_tokens_at_once(rt.resident(rt.base).module)
+    room = 48 + 32
+    assert rt.sampling_bytes(48) == 128 * (rt.max_length + room) * column
+    assert rt.sampling_bytes(2**20) == 128 * rt.max_length * column + 2**32

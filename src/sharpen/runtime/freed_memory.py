@@ -12,7 +12,8 @@ __all__ = ["MOST_KEPT", "give_back_freed_memory", "keep_freed_memory"]
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # malloc.h
 
 MOST_KEPT = 2**32
-"""Freed bytes that are kept between two calls: more than a step of training frees, so that the steps of one need no new pages."""
+"""Freed bytes that are kept between two calls. A GRPO step of 64 rows of SmolLM2-135M frees at most 3.5 GB, so that the next one needs no
+new pages; those of a model that frees more do."""
 
 
 class _Counts(ctypes.Structure):
@@ -54,7 +55,9 @@ def give_back_freed_memory() -> None:
 
 
 def _resident() -> int:
-    """Bytes of memory that this process has written to: holes that were given back are none of it, though glibc counts them as free."""
+    """Bytes of memory that this process has written to: holes that were given back are none of it, though glibc counts them as free. 0
+    where the system does not say.
+    """
     with contextlib.suppress(OSError), open("/proc/self/status", encoding="ascii") as lines:
         return next((int(line.split()[1]) << 10 for line in lines if line.startswith("RssAnon:")), 0)
     return 0
